@@ -1,0 +1,13 @@
+r"""How the best alignment strength moves with redundancy.
+
+    python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs/redundancy
+"""
+
+from ml_collections import ConfigDict
+
+from redalign_jax.config import base
+from redalign_jax.data import redundancy_bits
+
+
+def get_config() -> ConfigDict:
+    return base(redundancy_bits.defaults())

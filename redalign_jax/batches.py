@@ -1,0 +1,33 @@
+"""Which examples each step sees: a pure function of a key and a step number."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def indices(key: Array, examples: int, batch: int, start: Array, steps: int) -> Array:
+    """Batches start, …, start + steps − 1 of an endless sequence of shuffled epochs.
+
+    Every epoch is a fresh permutation, cut into ⌊examples / batch⌋ batches; what remains of it is
+    dropped. Any stretch of the sequence can be asked for, so nothing about the order of examples
+    has to be kept between segments of training.
+
+    Args:
+      key: of the run; runs that share it share their batches.
+      examples: number of examples n.
+      batch: batch size ≤ n. With batch = n every batch is the whole set, in order.
+      start: first step, scalar int32, may be traced.
+      steps: number of batches, static.
+
+    Returns:
+      (steps, batch) int32 row numbers.
+    """
+    if batch == examples:
+        return jnp.broadcast_to(jnp.arange(examples, dtype=jnp.int32), (steps, batch))
+    per_epoch = examples // batch
+    epochs = (steps - 2) // per_epoch + 2  # that `steps` batches can touch, wherever they start
+    first = start // per_epoch
+    keys = jax.vmap(lambda e: jax.random.fold_in(key, first + e))(jnp.arange(epochs))
+    order = jax.vmap(lambda k: jax.random.permutation(k, examples))(keys).astype(jnp.int32)
+    order = order[:, : per_epoch * batch].reshape(epochs * per_epoch, batch)
+    return jax.lax.dynamic_slice_in_dim(order, start - first * per_epoch, steps)

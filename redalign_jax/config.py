@@ -1,0 +1,163 @@
+"""What an experiment can say: the fields, their defaults, and what is impossible.
+
+A tuple in `config.data` or `config.hyper` is an axis of the sweep, one value per point; every
+other field has one value for the whole sweep.
+"""
+
+import math
+from itertools import product
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from redalign_jax.alignment import SCHEDULES
+from redalign_jax.encoders import ACTIVATIONS
+from redalign_jax.errors import UserError
+
+OBJECTIVES = ("info_nce", "siglip", "vicreg")
+
+
+def base(data: ConfigDict) -> ConfigDict:
+    """An experiment on `data` (a source's `defaults()`), everything else at its default."""
+    return ConfigDict(
+        {
+            "data": data,
+            "encoder": {
+                "widths": (32,),  # hidden widths of every encoder
+                "embedding": 8,  # dimensions of the embedding
+                "activation": "relu",  # relu, gelu, silu, tanh
+            },
+            "alignment": {
+                "objective": "info_nce",  # info_nce, siglip, vicreg
+                "projection": (),  # widths of the projection head, output last; () for none
+                "schedule": "constant",  # or {linear,cosine}_{warmup,decay}
+                "learned_temperature": False,  # hyper.temperature is then the initial value
+            },
+            "hyper": {  # traced: a tuple is swept without compiling again
+                # λ; an entry may be a tuple, one λ per modality
+                "strength": (0.0, 0.1, 0.3, 0.6, 1.0, 2.0, 4.0),
+                "temperature": (0.2,),  # τ of the objective
+                "learning_rate": (3e-3,),  # of Adam
+                "weight_decay": (0.0,),  # decoupled, kernels only
+                "align_until": (1.0,),  # part of training during which alignment is on
+                "aligned_share": (1.0,),  # part of the embedding that is aligned
+            },
+            "train": {
+                "steps": 1000,  # optimiser steps
+                "batch": 128,  # training pairs per step
+                "evaluations": 10,  # points of the learning curves
+            },
+            "sweep": {
+                "seeds": 16,  # each a task of its own and an init of its own
+                "first_seed": 0,
+                "chunk": 0,  # runs per device at a time; 0 chooses
+            },
+            "measure": {
+                "examples": 512,  # test examples for similarity
+                "neighbours": 10,  # k of mutual k-NN and CKNNA
+                "probe_examples": 4096,  # labelled examples a linear probe is fitted on, at most
+            },
+        }
+    )
+
+
+def data_points(data: ConfigDict) -> list[tuple[dict[str, Any], ConfigDict]]:
+    """The task axis: every combination of the tuples in `data`.
+
+    Returns:
+      Per point: the values on axes of more than one value (columns of the results), and the
+      `data` section with single values.
+    """
+    axes = {name: values for name, values in data.items() if isinstance(values, tuple)}
+    points = []
+    for values in product(*axes.values()):
+        point = dict(zip(axes, values, strict=True))
+        single = ConfigDict({name: point.get(name, data[name]) for name in data})
+        points.append(({n: v for n, v in point.items() if len(axes[n]) > 1}, single))
+    return points
+
+
+def hyper_points(hyper: ConfigDict) -> list[dict[str, Any]]:
+    """Every combination of the hyperparameters' values, in the order of the fields."""
+    return [dict(zip(hyper, values, strict=True)) for values in product(*hyper.values())]
+
+
+def swept(hyper: ConfigDict) -> list[str]:
+    """Hyperparameters that get a column of the results: strength, and those of several values."""
+    return [name for name, values in hyper.items() if name == "strength" or len(values) > 1]
+
+
+def _numbers(field: str, values: Any, low: float, high: float, open_low: bool = False) -> None:
+    if isinstance(values, tuple) and not values:
+        raise UserError(f"{field}: no value")
+    for value in values if isinstance(values, tuple) else (values,):
+        if isinstance(value, tuple):
+            _numbers(field, value, low, high, open_low)
+        elif isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UserError(f"{field}: {value!r} is not a number")
+        elif not math.isfinite(value) or not low <= value <= high or (open_low and value == low):
+            bounds = f"{'above' if open_low else 'at least'} {low:g}"
+            if high < math.inf:
+                bounds += f" and at most {high:g}"
+            raise UserError(f"{field}: {value:g} must be finite, {bounds}")
+
+
+def _choice(field: str, value: str, choices: Any) -> None:
+    if value not in choices:
+        raise UserError(f"{field}: {value!r} is not one of {', '.join(choices)}")
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses what cannot be trained, before anything is loaded or compiled.
+
+    Raises:
+      UserError: one line that names the field.
+    """
+    for field, open_low, high in (
+        ("strength", False, math.inf),
+        ("temperature", True, math.inf),
+        ("learning_rate", True, math.inf),
+        ("weight_decay", False, math.inf),
+        ("align_until", False, 1),
+        ("aligned_share", False, 1),
+    ):
+        _numbers(f"hyper.{field}", config.hyper[field], 0, high, open_low)
+        values = config.hyper[field]
+        if field != "strength" and any(isinstance(v, tuple) for v in values):
+            raise UserError(f"hyper.{field}: one number per setting, only strength can be several")
+        if len(set(values)) < len(values):
+            raise UserError(f"hyper.{field}: a value stands twice in {values}")
+    for name, values in config.data.items():
+        if isinstance(values, tuple) and not values:
+            raise UserError(f"data.{name}: no value")
+    _numbers("encoder.widths", config.encoder.widths or (1,), 1, math.inf)
+    _numbers("alignment.projection", config.alignment.projection or (1,), 1, math.inf)
+    _choice("encoder.activation", config.encoder.activation, ACTIVATIONS)
+    _choice("alignment.objective", config.alignment.objective, OBJECTIVES)
+    _choice("alignment.schedule", config.alignment.schedule, SCHEDULES)
+    for field in (
+        "encoder.embedding",
+        "train.steps",
+        "train.batch",
+        "train.evaluations",
+        "sweep.seeds",
+        "measure.neighbours",
+        "measure.probe_examples",
+    ):
+        section, name = field.split(".")
+        _numbers(field, config[section][name], 1, math.inf)
+    _numbers("sweep.first_seed", config.sweep.first_seed, 0, math.inf)
+    _numbers("sweep.chunk", config.sweep.chunk, 0, math.inf)
+    _numbers("measure.examples", config.measure.examples, 4, math.inf)
+    if config.measure.neighbours >= config.measure.examples:
+        raise UserError(
+            f"measure.neighbours: {config.measure.neighbours} must be below "
+            f"measure.examples, {config.measure.examples}"
+        )
+    if config.train.steps % config.train.evaluations:
+        raise UserError(
+            f"train.evaluations: {config.train.evaluations} does not divide "
+            f"train.steps, {config.train.steps}"
+        )
+    if config.train.batch < 2 and config.alignment.objective == "vicreg":
+        raise UserError("train.batch: vicreg needs at least 2 examples")

@@ -1,0 +1,31 @@
+"""Where tasks come from: one module per source, each with `defaults()` and `load(config, seed)`."""
+
+from ml_collections import ConfigDict
+
+from redalign_jax.data import arrays, mfeat, redundancy_bits, tfds_source
+from redalign_jax.data.task import Split, Task
+from redalign_jax.errors import UserError
+
+SOURCES = {
+    "redundancy_bits": redundancy_bits,
+    "mfeat": mfeat,
+    "arrays": arrays,
+    "tfds": tfds_source,
+}
+
+__all__ = ["SOURCES", "Split", "Task", "load"]
+
+
+def load(config: ConfigDict, seed: int) -> Task:
+    """The task of `config.source` at one point of the task axis.
+
+    Args:
+      config: the `data` section with one value per field.
+      seed: decides everything random about the task: samples, splits, which labels are seen.
+
+    Raises:
+      UserError: one line that names the field or file.
+    """
+    if config.source not in SOURCES:
+        raise UserError(f"data.source: {config.source!r} is not one of {', '.join(SOURCES)}")
+    return SOURCES[config.source].load(config, seed)

@@ -1,0 +1,214 @@
+"""From arrays to a Task: choose, check, split, standardise. Every real source ends here."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from redalign_jax.data.task import Split, Task
+from redalign_jax.errors import UserError
+
+STRATA = 10  # a regression is stratified by this many quantiles of its target
+
+
+def choose(modalities: str, available: Sequence[str], source: str) -> list[str]:
+    """Resolves the field `data.modalities`.
+
+    Args:
+      modalities: comma-separated names; "" stands for all that are available.
+      available: the names that `source` offers, in its order.
+      source: the file or dataset, for the message of an error.
+
+    Returns:
+      The names in the order asked for.
+
+    Raises:
+      UserError: an unknown name, or one given twice.
+    """
+    if not modalities.strip():
+        return list(available)
+    names = [name.strip() for name in modalities.split(",")]
+    for i, name in enumerate(names):
+        if name not in available:
+            raise UserError(
+                f"data.modalities={modalities!r}: no {name!r} in {source}; "
+                f"it has {', '.join(available)}"
+            )
+        if name in names[:i]:
+            raise UserError(f"data.modalities={modalities!r} names {name!r} twice")
+    return names
+
+
+def make_task(
+    x: dict[str, np.ndarray],
+    y: np.ndarray,
+    *,
+    labels: int,
+    valid: float,
+    test: float,
+    seed: int,
+    source: str,
+) -> Task:
+    """Splits and standardises paired arrays.
+
+    The splits are stratified: by class, or by the `STRATA` quantiles of a regression's target. They
+    depend on (seed, y, valid, test) alone, never on the modalities; `labels` moves training rows to
+    the front and changes nothing else. Inputs become z = (x - μ) / σ per column, with μ and σ (of
+    the population, ddof = 0) taken over all training pairs, labelled or not; a column that is
+    constant there is only centred.
+
+    Args:
+      x: name → (n, ...) numbers; (n,) counts as one column, (n, 1).
+      y: (n,) labels. Integers, booleans or strings are classes, numbered 0..C-1 in sorted order;
+        floating point is the target of a regression and keeps its units.
+      labels: how many training pairs carry a label, stratified, placed first; 0 = all.
+      valid: share of all pairs in the validation split, rounded to whole pairs.
+      test: the same for the test split; the rest is for training.
+      seed: of the splits.
+      source: the file or dataset, for the message of an error.
+
+    Returns:
+      The task, float32 inputs.
+
+    Raises:
+      UserError: one line that names `source`, the array or the field.
+    """
+    y, classes = _encode(y, source)
+    x = {name: _checked(name, value, len(y), source) for name, value in x.items()}
+
+    n_valid, n_test = (_size(name, f, len(y)) for name, f in (("valid", valid), ("test", test)))
+    n_train = len(y) - n_valid - n_test
+    fewest = max(len(classes), 1)  # every class in every split
+    if min(n_train, n_valid, n_test) < fewest:
+        raise UserError(
+            f"data.valid={valid}, data.test={test} split the {len(y)} examples of {source} into "
+            f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs {fewest} or more"
+        )
+    if isinstance(labels, bool) or not isinstance(labels, (int, np.integer)) or labels < 0:
+        raise UserError(f"data.labels={labels!r} must be a whole number, 0 (all) or more")
+    if labels > n_train:
+        raise UserError(f"data.labels={labels}: {source} leaves only {n_train} training examples")
+    if 0 < labels < len(classes):
+        raise UserError(f"data.labels={labels} is below the {len(classes)} classes of {source}")
+
+    strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
+    rest = np.random.default_rng(seed).permutation(len(y))
+    in_test, rest = _pick(rest, strata, n_test, least)
+    in_valid, rest = _pick(rest, strata, n_valid, least)
+    labelled, unlabelled = _pick(rest, strata, labels or n_train, least)
+    for part in (rest, in_valid, in_test) if len(classes) else ():
+        present = np.bincount(y[part], minlength=len(classes))
+        if not present.all():
+            k = present.argmin()
+            raise UserError(
+                f"{source}: class {classes[k].item()!r} has {np.sum(y == k)} of {len(y)} examples, "
+                f"too few for train, valid and test at data.valid={valid}, data.test={test}"
+            )
+
+    in_train = np.concatenate([labelled, unlabelled])
+    z = [_standardised(value, in_train) for value in x.values()]
+    return Task(
+        modalities=tuple(x),
+        classes=len(classes),
+        train=Split(tuple(a[in_train] for a in z), y[labelled]),
+        valid=Split(tuple(a[in_valid] for a in z), y[in_valid]),
+        test=Split(tuple(a[in_test] for a in z), y[in_test]),
+    )
+
+
+def _encode(y: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as int32 indices into the sorted classes, or float32 targets and no classes."""
+    if y.ndim != 1:
+        raise UserError(f"{source}: the labels must be one per example, not of shape {y.shape}")
+    if not len(y):
+        raise UserError(f"{source}: no examples")
+    if y.dtype.kind == "f":
+        _check_finite("labels", y, source)
+        if y.min() == y.max():
+            raise UserError(f"{source}: every label is {y[0]}, nothing to learn")
+        return y.astype(np.float32), np.empty(0)
+    if y.dtype.kind not in "biuUS":
+        raise UserError(
+            f"{source}: labels of type {y.dtype}; classes are integers, booleans or strings, "
+            "the target of a regression is floating point"
+        )
+    classes, indices = np.unique(y, return_inverse=True)
+    if len(classes) == 1:
+        raise UserError(f"{source}: every label is {classes[0].item()!r}, nothing to learn")
+    return indices.astype(np.int32), classes
+
+
+def _checked(name: str, value: np.ndarray, n: int, source: str) -> np.ndarray:
+    if value.dtype.kind not in "biuf":
+        raise UserError(f"{source}: array {name!r} holds {value.dtype}, not numbers")
+    if value.ndim == 0 or len(value) != n:
+        rows = f"{len(value)} rows" if value.ndim else "no rows"
+        raise UserError(f"{source}: array {name!r} has {rows}, but there are {n} labels")
+    if not value.size:
+        raise UserError(f"{source}: array {name!r} of shape {value.shape} is empty")
+    _check_finite(name, value, source)
+    return value[:, None] if value.ndim == 1 else value
+
+
+def _check_finite(name: str, value: np.ndarray, source: str) -> None:
+    if value.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(value.astype(np.float32, copy=False))
+    if bad.any():
+        at = tuple(int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
+        column = f", column {', '.join(map(str, at[1:]))}" if at[1:] else ""
+        raise UserError(
+            f"{source}: array {name!r} holds {value[at]} in row {at[0]}{column} (counted from 0), "
+            "which is not a finite float32 number"
+        )
+
+
+def _size(name: str, fraction: float, n: int) -> int:
+    if not 0 < fraction < 1:
+        raise UserError(f"data.{name}={fraction} must lie between 0 and 1")
+    return round(fraction * n)
+
+
+def _quantiles(y: np.ndarray) -> np.ndarray:
+    rank = np.empty(len(y), np.int64)
+    rank[np.argsort(y, kind="stable")] = np.arange(len(y))
+    return rank * STRATA // len(y)
+
+
+def _pick(
+    rows: np.ndarray, strata: np.ndarray, total: int, least: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first `total` of `rows`, stratum by stratum, and the others; both in their old order."""
+    stratum = strata[rows]
+    counts = np.bincount(stratum)
+    place = np.empty(len(rows), np.int64)  # the how-manieth of its stratum a row is
+    first = np.cumsum(counts) - counts
+    order = np.argsort(stratum, kind="stable")
+    place[order] = np.arange(len(rows)) - first[stratum[order]]
+    taken = place < _quotas(counts, total, least)[stratum]
+    return rows[taken], rows[~taken]
+
+
+def _quotas(counts: np.ndarray, total: int, least: int) -> np.ndarray:
+    """Seats per stratum: largest remainders, but at least `least` where there are that many.
+
+    Needs `total` ≥ `least` times the number of strata. The seats add up to `total`, and where every
+    proportional share is a whole number they are those shares.
+    """
+    share = counts * total / counts.sum()
+    floor = np.minimum(least, counts)
+    seats = np.maximum(floor, share.astype(np.int64))
+    while seats.sum() < total:
+        seats[np.argmax(share - seats)] += 1
+    while seats.sum() > total:  # the guaranteed seats, paid by the best-served strata
+        seats[np.argmin(np.where(seats > floor, share - seats, np.inf))] -= 1
+    return seats
+
+
+def _standardised(x: np.ndarray, train: np.ndarray) -> np.ndarray:
+    rows = x[train].astype(np.float64)
+    mean, std = rows.mean(axis=0), rows.std(axis=0)
+    # What is below the resolution of the type is rounding noise of a constant, not a spread.
+    resolution = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
+    constant = std <= resolution * np.abs(mean)
+    return ((x - mean) / np.where(constant, 1.0, std)).astype(np.float32)

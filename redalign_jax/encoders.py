@@ -1,0 +1,38 @@
+"""Encoders, as flax.linen modules that are only ever used through `init` and `apply`."""
+
+from collections.abc import Callable
+
+import jax
+from flax import linen as nn
+from jax import Array
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "relu": nn.relu,
+    "gelu": nn.gelu,
+    "silu": nn.silu,
+    "tanh": jax.numpy.tanh,
+}
+
+
+class MLP(nn.Module):
+    """Dense layers with an activation between them: (n, ...) → (n, features).
+
+    Inputs of more than two dimensions are flattened. The output is linear.
+
+    Attributes:
+      widths: hidden widths, may be empty.
+      features: output size.
+      activation: a key of `ACTIVATIONS`.
+    """
+
+    widths: tuple[int, ...]
+    features: int
+    activation: str = "relu"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Encodes a batch."""
+        x = x.reshape(x.shape[0], -1)
+        for width in self.widths:
+            x = ACTIVATIONS[self.activation](nn.Dense(width)(x))
+        return nn.Dense(self.features)(x)

@@ -1,0 +1,175 @@
+"""The network of one run: an encoder, a task head and a projection for every modality."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax import Array
+
+from redalign_jax import alignment
+from redalign_jax.encoders import MLP
+
+Params = dict[str, Any]
+
+
+class Hyper(NamedTuple):
+    """Everything a sweep varies without compiling again.
+
+    Attributes:
+      strength: (M,) λ_m ≥ 0, how strongly each encoder feels alignment.
+      temperature: τ > 0 of the objective; where it is learned, its initial value.
+      learning_rate: of Adam.
+      weight_decay: decoupled, on kernels only.
+      align_until: part of training, in [0, 1], during which alignment is on.
+      aligned_share: part of the embedding's dimensions, in [0, 1], that is aligned.
+    """
+
+    strength: Array
+    temperature: Array
+    learning_rate: Array
+    weight_decay: Array
+    align_until: Array
+    aligned_share: Array
+
+
+@dataclass(frozen=True)
+class Model:
+    """Every choice that needs a compilation of its own.
+
+    Attributes:
+      modalities: names, in the order of the inputs.
+      classes: number of classes, or 0 for a regression.
+      encoder: the module of every encoder, (n, ...) → (n, d).
+      projector: the module of every projection head, (n, d) → (n, d'), or None to align the
+        embedding itself.
+      objective: "info_nce", "siglip" or "vicreg".
+      schedule: a key of `alignment.SCHEDULES`.
+      learned_temperature: whether τ is a parameter, log-scaled and kept ≥ 0.01 as in CLIP.
+      bounded: whether InfoNCE may use one exponential; see `alignment.info_nce`.
+    """
+
+    modalities: tuple[str, ...]
+    classes: int
+    encoder: nn.Module
+    projector: nn.Module | None
+    objective: str
+    schedule: str
+    learned_temperature: bool
+    bounded: bool
+
+    @property
+    def head(self) -> nn.Module:
+        """The linear task head of every encoder."""
+        return MLP((), self.classes or 1)
+
+
+def init(model: Model, hyper: Hyper, key: Array, inputs: tuple[Array, ...]) -> Params:
+    """Initial parameters, drawn per modality *name*.
+
+    An encoder therefore starts the same whichever partners it has, wherever it stands among them,
+    and whatever the hyperparameters.
+
+    Args:
+      model: the choices.
+      hyper: only `temperature` is read, where it is learned.
+      key: of the run.
+      inputs: one batch per modality; only shapes matter.
+
+    Returns:
+      {"encoders": tuple of {"encoder", "head"}, "projectors": tuple, "alignment": dict}.
+    """
+    encoders, projectors = [], []
+    for name, x in zip(model.modalities, inputs, strict=True):
+        keys = jax.random.split(jax.random.fold_in(key, zlib.crc32(name.encode())), 3)
+        x = x[:1].astype(jnp.float32)
+        encoder = model.encoder.init(keys[0], x)
+        h = model.encoder.apply(encoder, x)
+        encoders.append({"encoder": encoder, "head": model.head.init(keys[1], h)})
+        projectors.append(model.projector.init(keys[2], h) if model.projector else {})
+    learned = {}
+    if model.learned_temperature:
+        learned["log_temperature"] = jnp.log(hyper.temperature)
+    if model.objective == "siglip":
+        learned["bias"] = jnp.float32(-10)
+    return {
+        "encoders": tuple(encoders),
+        "projectors": tuple(projectors),
+        "alignment": learned,
+    }
+
+
+def embed(model: Model, params: Params, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Embeddings, one (n, d) per modality."""
+    return tuple(
+        model.encoder.apply(p["encoder"], x.astype(jnp.float32))
+        for p, x in zip(params["encoders"], inputs, strict=True)
+    )
+
+
+def predict(model: Model, params: Params, embeddings: tuple[Array, ...]) -> tuple[Array, ...]:
+    """What each encoder's own head says: (n, classes) logits, or (n,) for a regression."""
+    outputs = [
+        model.head.apply(p["head"], h)
+        for p, h in zip(params["encoders"], embeddings, strict=True)
+    ]
+    return tuple(o if model.classes else o[:, 0] for o in outputs)
+
+
+def task_losses(model: Model, outputs: tuple[Array, ...], y: Array) -> Array:
+    """(M,) mean cross-entropy in nats, or mean absolute error for a regression."""
+    if model.classes:
+        losses = [optax.softmax_cross_entropy_with_integer_labels(o, y) for o in outputs]
+    else:
+        losses = [jnp.abs(o - y) for o in outputs]
+    return jnp.stack([jnp.mean(loss) for loss in losses])
+
+
+def _objective(model: Model, params: Params, hyper: Hyper) -> Callable[[Array, Array], Array]:
+    learned = params["alignment"]
+    temperature = hyper.temperature
+    if model.learned_temperature:
+        temperature = jnp.maximum(jnp.exp(learned["log_temperature"]), 0.01)
+    if model.objective == "siglip":
+        return partial(alignment.siglip, temperature=temperature, bias=learned["bias"])
+    if model.objective == "vicreg":
+        return alignment.vicreg
+    return partial(alignment.info_nce, temperature=temperature, bounded=model.bounded)
+
+
+def alignment_losses(
+    model: Model, params: Params, hyper: Hyper, embeddings: tuple[Array, ...], on: Array
+) -> Array:
+    """Alignment of every pair, with the gradient that each encoder's strength lets through.
+
+    Encoder m feels λ_m times the gradient. The projections and whatever is learned about the
+    objective belong to the alignment, not to an encoder: they feel the largest strength, so that a
+    directed alignment still has a trained head on the side that is not moved.
+
+    Args:
+      model: the choices.
+      params: of the run.
+      hyper: strengths, temperature and aligned share are read.
+      embeddings: M arrays (n, d).
+      on: the schedule's factor, scalar.
+
+    Returns:
+      (pairs,) losses, unscaled.
+    """
+    strongest = jnp.max(hyper.strength)
+    relative = hyper.strength / jnp.where(strongest > 0, strongest, 1)
+    z = []
+    for m, h in enumerate(embeddings):
+        h = h * alignment.share_mask(h.shape[1], hyper.aligned_share)
+        h = alignment.scale_gradient(h, relative[m])
+        if model.projector:
+            h = model.projector.apply(params["projectors"][m], h)
+        if model.objective != "vicreg":
+            h = alignment.normalise(h)
+        z.append(alignment.scale_gradient(h, strongest * on))
+    return alignment.all_pairs(_objective(model, params, hyper), z)

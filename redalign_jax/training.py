@@ -1,0 +1,267 @@
+"""One run as pure functions of (hyper, data, key): start, a segment of steps, validation."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from redalign_jax import alignment, batches
+from redalign_jax.data.task import Split
+from redalign_jax.model import (
+    Hyper,
+    Model,
+    Params,
+    alignment_losses,
+    embed,
+    init,
+    predict,
+    task_losses,
+)
+
+# Mean task loss (nats, or units of the target) beyond which a run counts as diverged.
+DIVERGED = 1e4
+
+
+class Data(NamedTuple):
+    """A task's arrays on the device."""
+
+    train: Split
+    valid: Split
+    test: Split
+
+
+class Plan(NamedTuple):
+    """Static numbers of training.
+
+    Attributes:
+      steps: optimiser steps.
+      batch: training pairs per step; the labelled batch is as large, or all labelled examples
+        where they are fewer.
+      evaluations: equal segments of training, each ended by a look at the validation split.
+    """
+
+    steps: int
+    batch: int
+    evaluations: int
+
+
+class State(NamedTuple):
+    """A run between two steps.
+
+    Attributes:
+      params: the parameters as one flat vector, so that an optimiser step is one kernel.
+      optimiser: Adam's moments.
+      best: the parameters at each encoder's best validation score so far, flat.
+      best_score: (M,) that score; see `validate`.
+      best_step: (M,) the step it was reached.
+      diverged: whether the run has stopped changing.
+    """
+
+    params: Array
+    optimiser: optax.OptState
+    best: Array
+    best_score: Array
+    best_step: Array
+    diverged: Array
+
+
+class Curve(NamedTuple):
+    """What one segment showed: means over its steps, and the validation score at its end.
+
+    Attributes:
+      task_loss: (M,).
+      alignment_loss: (pairs,), unscaled by strength.
+      valid: (M,) accuracy, or negative mean absolute error.
+    """
+
+    task_loss: Array
+    alignment_loss: Array
+    valid: Array
+
+
+def _optimiser(hyper: Hyper, decayed: Array) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.scale_by_adam(),
+        optax.add_decayed_weights(hyper.weight_decay * decayed),
+        optax.scale(-hyper.learning_rate),
+    )
+
+
+class Layout(NamedTuple):
+    """How a flat parameter vector reads.
+
+    Attributes:
+      unravel: (P,) → the tree of `model.init`.
+      owner: (P,) the encoder each number belongs to, M for what is shared.
+      decayed: (P,) 1 on kernels, 0 elsewhere.
+    """
+
+    unravel: Callable[[Array], Params]
+    owner: Array
+    decayed: Array
+
+
+def layout(model: Model, inputs: tuple[Array, ...]) -> Layout:
+    """The layout of `model`'s parameters for inputs of these shapes."""
+    hyper = Hyper(*(jnp.float32(1) for _ in Hyper._fields))
+    shapes = jax.eval_shape(lambda k: init(model, hyper, k, inputs), jax.random.key(0))
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    _, unravel = ravel_pytree(zeros)
+    owner = jax.tree.map(lambda z: z.astype(jnp.int32) + len(model.modalities), zeros)
+    owner["encoders"] = tuple(
+        jax.tree.map(lambda z, m=m: jnp.full(z.shape, m), p)
+        for m, p in enumerate(zeros["encoders"])
+    )
+    decayed = jax.tree.map(lambda z: jnp.full(z.shape, float(z.ndim >= 2)), zeros)
+    return Layout(unravel, ravel_pytree(owner)[0], ravel_pytree(decayed)[0])
+
+
+def start(model: Model, hyper: Hyper, key: Array, data: Data) -> State:
+    """The run before its first step; its validation scores are those of nothing, −∞."""
+    params = ravel_pytree(init(model, hyper, jax.random.fold_in(key, 0), data.train.x))[0]
+    scores = jnp.full(len(model.modalities), -jnp.inf)
+    return State(
+        params=params,
+        optimiser=_optimiser(hyper, params).init(params),
+        best=params,
+        best_score=scores,
+        best_step=jnp.zeros(scores.shape, jnp.int32),
+        diverged=jnp.bool_(False),
+    )
+
+
+def losses(
+    model: Model,
+    params: Params,
+    hyper: Hyper,
+    labelled: Split,
+    paired: tuple[Array, ...] | None,
+    on: Array,
+) -> tuple[Array, tuple[Array, Array]]:
+    """L_task + L_align with each encoder's share of the alignment gradient.
+
+    Args:
+      model: the choices.
+      params: of the run.
+      hyper: of the run.
+      labelled: a batch with labels.
+      paired: a batch to align, or None to align the labelled one.
+      on: the schedule's factor.
+
+    Returns:
+      The scalar to differentiate, and ((M,) task losses, (pairs,) unscaled alignment losses). Its
+      *gradient* is that of Σ_m L_task,m + λ L_align; strengths do not scale its value.
+    """
+    n = labelled.y.shape[0]
+    x = labelled.x
+    if paired is not None:
+        x = tuple(jnp.concatenate(both) for both in zip(x, paired, strict=True))
+    h = embed(model, params, x)
+    task = task_losses(model, predict(model, params, tuple(e[:n] for e in h)), labelled.y)
+    if paired is not None:
+        h = tuple(e[n:] for e in h)
+    align = alignment_losses(model, params, hyper, h, on)
+    # Each encoder meets M − 1 partners: λ weighs their mean, whatever M.
+    partners = max(len(model.modalities) - 1, 1)
+    return jnp.sum(task) + jnp.sum(align) / partners, (task, align)
+
+
+def step(
+    model: Model,
+    read: Layout,
+    hyper: Hyper,
+    state: State,
+    labelled: Split,
+    paired: tuple[Array, ...] | None,
+    progress: Array,
+) -> tuple[State, tuple[Array, Array]]:
+    """One optimiser step; a run whose loss or gradient is not finite stays as it was.
+
+    Args:
+      model: the choices.
+      read: layout of the flat parameters.
+      hyper: of the run.
+      state: before the step.
+      labelled: batch with labels.
+      paired: batch to align, or None for the labelled one.
+      progress: part of training done before this step.
+
+    Returns:
+      The state after, and (task losses, alignment losses) before the step.
+    """
+    on = alignment.schedule(model.schedule, progress, hyper.align_until)
+
+    def loss(params: Array) -> tuple[Array, tuple[Array, Array]]:
+        return losses(model, read.unravel(params), hyper, labelled, paired, on)
+
+    (total, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    updates, optimiser = _optimiser(hyper, read.decayed).update(
+        gradient, state.optimiser, state.params
+    )
+    params = optax.apply_updates(state.params, updates)
+    fine = jnp.isfinite(total) & (jnp.max(parts[0]) < DIVERGED) & jnp.all(jnp.isfinite(params))
+    fine &= ~state.diverged
+    params, optimiser = jax.tree.map(
+        lambda new, old: jnp.where(fine, new, old),
+        (params, optimiser),
+        (state.params, state.optimiser),
+    )
+    return state._replace(params=params, optimiser=optimiser, diverged=~fine), parts
+
+
+def validate(model: Model, params: Params, split: Split) -> Array:
+    """(M,) score of each encoder's own head: accuracy, or negative mean absolute error."""
+    outputs = predict(model, params, embed(model, params, split.x))
+    if model.classes:
+        return jnp.stack([jnp.mean(jnp.argmax(o, axis=-1) == split.y) for o in outputs])
+    return -task_losses(model, outputs, split.y)
+
+
+def segment(
+    model: Model, plan: Plan, hyper: Hyper, key: Array, data: Data, state: State, first: Array
+) -> tuple[State, Curve]:
+    """Trains from step `first` for one segment, then looks at the validation split.
+
+    Args:
+      model: the choices.
+      plan: static numbers.
+      hyper: of the run.
+      key: of the run; decides init and batches, never the hyperparameters' place in a grid.
+      data: the task on the device.
+      state: of the run.
+      first: number of steps done before, scalar int32.
+
+    Returns:
+      The state and what the segment showed.
+    """
+    steps = plan.steps // plan.evaluations
+    read = layout(model, data.train.x)
+    labels, pairs = data.train.y.shape[0], data.train.x[0].shape[0]
+    label_rows = batches.indices(
+        jax.random.fold_in(key, 1), labels, min(plan.batch, labels), first, steps
+    )
+    pair_rows = None
+    if pairs > labels and len(model.modalities) > 1:
+        pair_rows = batches.indices(jax.random.fold_in(key, 2), pairs, plan.batch, first, steps)
+
+    def body(state: State, now: tuple) -> tuple[State, tuple[Array, Array]]:
+        count, rows, aligned = now
+        labelled = Split(tuple(x[rows] for x in data.train.x), data.train.y[rows])
+        paired = None if aligned is None else tuple(x[aligned] for x in data.train.x)
+        return step(model, read, hyper, state, labelled, paired, count / plan.steps)
+
+    counts = first + jnp.arange(steps)
+    state, (task, align) = jax.lax.scan(body, state, (counts, label_rows, pair_rows))
+    score = validate(model, read.unravel(state.params), data.valid)
+    better = score > state.best_score
+    owned = jnp.append(better, jnp.any(better))[read.owner]
+    state = state._replace(
+        best=jnp.where(owned, state.params, state.best),
+        best_score=jnp.where(better, score, state.best_score),
+        best_step=jnp.where(better, first + steps, state.best_step),
+    )
+    return state, Curve(jnp.mean(task, axis=0), jnp.mean(align, axis=0), score)

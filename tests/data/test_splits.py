@@ -1,0 +1,220 @@
+"""Splits: who is where, who carries a label, what the inputs become, which input is refused."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redalign_jax.data import splits
+from redalign_jax.errors import UserError
+
+FIELDS = {"labels": 0, "valid": 0.1, "test": 0.2, "seed": 0, "source": "mine.npz"}
+
+
+def task(y, x=None, **fields):
+    return splits.make_task(
+        {"id": np.eye(len(y))} if x is None else x, np.asarray(y), **{**FIELDS, **fields}
+    )
+
+
+def ids(split):
+    """The original rows, from a one-hot modality: its own column is the largest of a row."""
+    return split.x[0].argmax(axis=1)
+
+
+@given(
+    counts=st.lists(st.integers(10, 40), min_size=2, max_size=5),
+    valid=st.sampled_from([0.1, 0.15, 0.25]),
+    test=st.sampled_from([0.1, 0.2, 0.3]),
+    seed=st.integers(0, 2**31),
+    data=st.data(),
+)
+@settings(max_examples=25, deadline=None)
+def test_splits_are_disjoint_complete_and_stratified(counts, valid, test, seed, data):
+    y = np.random.default_rng(seed + 1).permutation(np.repeat(np.arange(len(counts)), counts))
+    n = len(y)
+    n_train = n - round(valid * n) - round(test * n)
+    labels = data.draw(st.integers(len(counts), n_train))
+    got = task(y, labels=labels, valid=valid, test=test, seed=seed)
+
+    rows = [ids(s) for s in (got.train, got.valid, got.test)]
+    assert [len(r) for r in rows] == [n_train, round(valid * n), round(test * n)]
+    assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(n))
+    # Labels belong to the first rows; only the training split has fewer of them.
+    for split, r in zip((got.train, got.valid, got.test), rows, strict=True):
+        assert np.array_equal(split.y, y[r[: len(split.y)]])
+    assert (len(got.train.y), len(got.valid.y), len(got.test.y)) == (
+        labels,
+        len(rows[1]),
+        len(rows[2]),
+    )
+    # Every class gets its proportional share, up to the rounding to whole examples.
+    pool = np.arange(n)
+    for part in (rows[2], rows[1], rows[0][:labels]):
+        share = np.bincount(y[pool]) * len(part) / len(pool)
+        assert np.all(np.abs(np.bincount(y[part], minlength=len(counts)) - share) < 1)
+        pool = np.setdiff1d(pool, part)
+
+
+def test_splits_depend_on_seed_and_labels_alone():
+    y = np.arange(120) % 4
+    eye = np.eye(120)
+    one = task(y, seed=3)
+    noise = np.random.default_rng(0).normal(size=(120, 2))
+    two = task(y, {"id": eye, "noise": noise}, seed=3)
+    other = task(y, seed=4)
+    for a, b in ((one.train, two.train), (one.valid, two.valid), (one.test, two.test)):
+        assert np.array_equal(a.x[0], b.x[0]) and np.array_equal(a.y, b.y)
+    assert set(ids(one.test)) != set(ids(other.test))
+
+
+def test_fewer_labels_keep_every_pair_and_the_other_splits():
+    y = np.arange(200) % 4
+    full, few, more = (task(y, labels=labels) for labels in (0, 20, 40))
+    assert np.array_equal(ids(full.test), ids(few.test))
+    assert np.array_equal(ids(full.valid), ids(few.valid))
+    assert set(ids(full.train)) == set(ids(few.train)) and len(ids(few.train)) == 140
+    assert np.bincount(few.train.y).tolist() == [5, 5, 5, 5]
+    # With balanced classes, a larger labelled set contains the smaller one.
+    assert set(ids(few.train)[:20]) < set(ids(more.train)[:40])
+
+
+def test_rare_class_is_in_every_split():
+    got = task(np.repeat([0, 1, 2], [3, 150, 147]), labels=3)
+    for split in (got.train, got.valid, got.test):
+        assert set(split.y) == {0, 1, 2}
+
+
+def test_standardisation_uses_the_training_pairs_only():
+    rng = np.random.default_rng(1)
+    y = np.arange(100) % 2
+    dense = rng.normal(5.0, 3.0, size=(100, 3))
+    image = rng.integers(0, 256, size=(100, 4, 2, 1)).astype(np.uint8)
+    got = task(y, {"id": np.eye(100), "dense": dense, "image": image}, labels=10)
+    train = ids(got.train)
+    assert len(train) == 70
+    for index, x in ((1, dense), (2, image.astype(np.float64))):
+        mean = x[train].sum(axis=0) / 70
+        std = np.sqrt(((x[train] - mean) ** 2).sum(axis=0) / 70)
+        for split in (got.train, got.valid, got.test):
+            assert split.x[index].dtype == np.float32
+            np.testing.assert_allclose(
+                split.x[index], (x[ids(split)] - mean) / std, rtol=1e-5, atol=1e-6
+            )
+    # What is held out has no influence.
+    held_out = np.setdiff1d(np.arange(100), train)
+    dense[held_out] *= 1e3
+    again = task(y, {"id": np.eye(100), "dense": dense}, labels=10)
+    assert np.array_equal(again.train.x[1], got.train.x[1])
+    assert not np.allclose(again.test.x[1], got.test.x[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.uint8, bool])
+def test_constant_column_is_kept_and_centred(dtype):
+    y = np.arange(60) % 3
+    constant = np.full(60, 0.1).astype(dtype)  # its mean over 42 rows is not exactly 0.1
+    got = task(y, {"x": np.stack([constant, np.arange(60).astype(dtype)], axis=1)})
+    assert got.train.x[0].shape == (42, 2)
+    np.testing.assert_allclose(got.train.x[0][:, 0], 0, atol=1e-3)
+    assert got.train.x[0][:, 1].std() == pytest.approx(1, abs=1e-3)
+
+
+def test_small_spread_on_a_large_offset_is_not_constant():
+    seconds = 1.7e9 + np.arange(60.0)
+    got = task(np.arange(60) % 3, {"time": seconds})
+    assert got.train.x[0].shape == (42, 1)  # one number per example is one column
+    assert got.train.x[0].std() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["no", "yes", "maybe"], [b"a", b"b", b"c"], [-5, 0, 7], [0, 200, 255]],
+    ids=["str", "bytes", "int", "uint8"],
+)
+def test_classes_are_numbered_in_sorted_order(names):
+    y = np.array(names, np.uint8 if names[-1] == 255 else None)[np.arange(90) % 3]
+    got = task(y)
+    assert got.classes == 3 and got.test.y.dtype == np.int32
+    assert np.array_equal(np.array(sorted(names))[got.test.y], y[ids(got.test)])
+
+
+def test_booleans_are_two_classes():
+    assert task(np.arange(40) % 2 == 0).classes == 2
+
+
+def test_regression_keeps_units_and_is_stratified_by_decile():
+    y = np.random.default_rng(2).lognormal(size=200)
+    got = task(y, labels=30)
+    decile = y.argsort().argsort() // 20
+    assert got.classes == 0 and got.train.y.dtype == np.float32
+    for split in (got.train, got.valid, got.test):
+        rows = ids(split)[: len(split.y)]
+        np.testing.assert_array_equal(split.y, y[rows].astype(np.float32))
+    for rows, each in ((ids(got.train)[:30], 3), (ids(got.valid), 2), (ids(got.test), 4)):
+        assert np.bincount(decile[rows], minlength=10).tolist() == [each] * 10
+
+
+def test_tiny_regression_and_repeated_targets():
+    got = task([0.0, 0.0, 0.0, 0.0, 0.0, 1.0], labels=1, valid=0.2, test=0.2)
+    assert [len(s.x[0]) for s in (got.train, got.valid, got.test)] == [4, 1, 1]
+    assert len(got.train.y) == 1
+
+
+Y = np.arange(30) % 3
+X = np.ones((30, 2))
+
+
+def with_value(value, dtype=np.float64):
+    x = np.ones((30, 2), dtype)
+    x[7, 1] = value
+    return {"a": x}
+
+
+@pytest.mark.parametrize(
+    "y, x, fields, words",
+    [
+        (Y, {"a": X[:29]}, {}, "mine.npz: array 'a' has 29 rows, but there are 30 labels"),
+        (Y, {"a": np.float64(1)}, {}, "array 'a' has no rows"),
+        (Y, with_value(np.nan), {}, "array 'a' holds nan in row 7, column 1"),
+        (Y, with_value(-np.inf, np.float16), {}, "array 'a' holds -inf in row 7, column 1"),
+        (Y, with_value(1e39), {}, "holds 1e+39 in row 7, column 1"),
+        (Y, {"a": X[:, 0] * np.nan}, {}, "holds nan in row 0 (counted"),
+        (Y, {"a": np.full((30, 2), "?")}, {}, "array 'a' holds <U1, not numbers"),
+        (Y, {"a": X.astype(object)}, {}, "array 'a' holds object, not numbers"),
+        (Y, {"a": X.astype(complex)}, {}, "array 'a' holds complex128, not numbers"),
+        (Y, {"a": X[:, :0]}, {}, "array 'a' of shape (30, 0) is empty"),
+        (Y[:0], {"a": X[:0]}, {}, "mine.npz: no examples"),
+        (Y[:, None], None, {}, "the labels must be one per example, not of shape (30, 1)"),
+        (np.where(Y, np.nan, 0.5), None, {}, "array 'labels' holds nan in row 1"),
+        (Y * 0, None, {}, "every label is 0"),
+        (Y * 0.0, None, {}, "every label is 0.0"),
+        (Y.astype(object), None, {}, "labels of type object"),
+        (Y.astype("M8[s]"), None, {}, "labels of type datetime64[s]"),
+        (Y, None, {"labels": 2}, "data.labels=2 is below the 3 classes of mine.npz"),
+        (Y, None, {"labels": 22}, "data.labels=22: mine.npz leaves only 21 training"),
+        (Y, None, {"labels": -1}, "data.labels=-1 must be a whole number"),
+        (Y, None, {"labels": 10.0}, "data.labels=10.0 must be a whole number"),
+        (Y, None, {"valid": 0.0}, "data.valid=0.0 must lie between 0 and 1"),
+        (Y, None, {"test": 1.0}, "data.test=1.0 must lie between 0 and 1"),
+        (Y, None, {"test": float("nan")}, "data.test=nan must lie between 0 and 1"),
+        (Y, None, {"valid": 0.5, "test": 0.5}, "into 0 train, 15 valid, 15 test"),
+        (Y, None, {"valid": 0.9, "test": 0.9}, "into 0 train"),
+        (Y, None, {"valid": 0.05}, "2 valid, 6 test: each needs 3 or more"),
+        (np.minimum(np.arange(30), 2), None, {}, "class 0 has 1 of 30 examples, too few"),
+        (np.repeat(["a", "b"], [28, 2]), None, {}, "class 'b' has 2 of 30 examples, too few"),
+    ],
+)
+def test_bad_input_is_one_clear_line(y, x, fields, words):
+    with pytest.raises(UserError) as caught:
+        task(y, x, **fields)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_choose_keeps_the_order_asked_for():
+    assert splits.choose("b, a", ["a", "b", "c"], "mine.npz") == ["b", "a"]
+    assert splits.choose("", ["a", "b", "c"], "mine.npz") == ["a", "b", "c"]
+    with pytest.raises(UserError, match="no 'd' in mine.npz; it has a, b, c"):
+        splits.choose("a,d", ["a", "b", "c"], "mine.npz")
+    with pytest.raises(UserError, match="names 'a' twice"):
+        splits.choose("a,a", ["a", "b", "c"], "mine.npz")
