@@ -79,7 +79,7 @@ def _generate(builder: type[LocalBuilder], home: Path, root: Path) -> None:
             os.rename(draft.data_dir, home)
         except OSError:
             if not (home / INFO).exists():  # otherwise another process was faster
-                raise
+                raise UserError(f"{home}: not a complete dataset, delete it") from None
 
 
 def open_directory(home: Path) -> tfds.core.DatasetBuilder:
@@ -103,7 +103,7 @@ def _open(home: Path, written: int) -> tfds.core.DatasetBuilder:
     del written
     try:
         return tfds.builder_from_directory(os.fspath(home))
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever a damaged file makes of the parser
         raise UserError(f"{home}: not a complete dataset, delete it ({_line(error)})") from None
 
 
@@ -138,7 +138,7 @@ def _read(home: Path, names: tuple[str, ...], split: str, written: int) -> dict[
         raise UserError(f"data.split={split!r} of {home}: {_line(error)}") from None
     try:
         rows = source.__getitems__(list(range(len(source))))
-    except Exception as error:  # whatever the reader of a damaged file comes across
+    except Exception as error:  # likewise
         raise UserError(f"{home}: cannot be read, delete it if damaged ({_line(error)})") from None
     return {name: _stack(name, [row[name] for row in rows], home) for name in names}
 

@@ -77,11 +77,11 @@ def make_task(
 
     n_valid, n_test = (_size(name, f, len(y)) for name, f in (("valid", valid), ("test", test)))
     n_train = len(y) - n_valid - n_test
-    fewest = max(len(classes), 1)  # every class in every split
-    if min(n_train, n_valid, n_test) < fewest:
+    if min(n_train, n_valid, n_test) < max(len(classes), 1):
+        every = f" of every class, and there are {len(classes)}" if len(classes) else ""
         raise UserError(
             f"data.valid={valid}, data.test={test} split the {len(y)} examples of {source} into "
-            f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs {fewest} or more"
+            f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs one{every}"
         )
     if isinstance(labels, bool) or not isinstance(labels, (int, np.integer)) or labels < 0:
         raise UserError(f"data.labels={labels!r} must be a whole number, 0 (all) or more")
@@ -105,7 +105,7 @@ def make_task(
             )
 
     in_train = np.concatenate([labelled, unlabelled])
-    z = [_standardised(value, in_train) for value in x.values()]
+    z = [_standardised(value, rest) for value in x.values()]  # rest: an order without `labels`
     return Task(
         modalities=tuple(x),
         classes=len(classes),

@@ -58,10 +58,9 @@ def load(config: ConfigDict, seed: int) -> Task:
     if not names:
         raise UserError(f"{source}: no numeric feature besides {config.label!r}")
     arrays = prepared.read(home, [*names, config.label], config.split)
-    y = arrays[config.label]
     return splits.make_task(
         {name: arrays[name] for name in names},
-        np.char.decode(y, "utf-8") if y.dtype.kind == "S" else y,  # Text is stored as bytes
+        arrays[config.label],
         labels=config.labels,
         valid=config.valid,
         test=config.test,

@@ -48,11 +48,14 @@ def test_splits_are_disjoint_complete_and_stratified(counts, valid, test, seed, 
         len(rows[1]),
         len(rows[2]),
     )
-    # Every class gets its proportional share, up to the rounding to whole examples.
+    # Every class gets its proportional share, up to the rounding to whole examples; where a share
+    # is below one example, the class gets one all the same.
     pool = np.arange(n)
     for part in (rows[2], rows[1], rows[0][:labels]):
         share = np.bincount(y[pool]) * len(part) / len(pool)
-        assert np.all(np.abs(np.bincount(y[part], minlength=len(counts)) - share) < 1)
+        each = np.bincount(y[part], minlength=len(counts))
+        assert each.min() >= 1
+        assert share.min() < 1 or np.all(np.abs(each - share) < 1)
         pool = np.setdiff1d(pool, part)
 
 
@@ -71,18 +74,18 @@ def test_splits_depend_on_seed_and_labels_alone():
 def test_fewer_labels_keep_every_pair_and_the_other_splits():
     y = np.arange(200) % 4
     full, few, more = (task(y, labels=labels) for labels in (0, 20, 40))
-    assert np.array_equal(ids(full.test), ids(few.test))
-    assert np.array_equal(ids(full.valid), ids(few.valid))
+    assert np.array_equal(full.test.x[0], few.test.x[0])
+    assert np.array_equal(full.valid.x[0], few.valid.x[0])
     assert set(ids(full.train)) == set(ids(few.train)) and len(ids(few.train)) == 140
     assert np.bincount(few.train.y).tolist() == [5, 5, 5, 5]
     # With balanced classes, a larger labelled set contains the smaller one.
     assert set(ids(few.train)[:20]) < set(ids(more.train)[:40])
 
 
-def test_rare_class_is_in_every_split():
-    got = task(np.repeat([0, 1, 2], [3, 150, 147]), labels=3)
+def test_rare_classes_are_in_every_split():
+    got = task(np.repeat([0, 1, 2, 3], [3, 3, 3, 150]), labels=4)
     for split in (got.train, got.valid, got.test):
-        assert set(split.y) == {0, 1, 2}
+        assert set(split.y) == {0, 1, 2, 3}
 
 
 def test_standardisation_uses_the_training_pairs_only():
@@ -199,7 +202,13 @@ def with_value(value, dtype=np.float64):
         (Y, None, {"test": float("nan")}, "data.test=nan must lie between 0 and 1"),
         (Y, None, {"valid": 0.5, "test": 0.5}, "into 0 train, 15 valid, 15 test"),
         (Y, None, {"valid": 0.9, "test": 0.9}, "into 0 train"),
-        (Y, None, {"valid": 0.05}, "2 valid, 6 test: each needs 3 or more"),
+        (Y * 0.1, None, {"valid": 0.01}, "0 valid, 6 test: each needs one"),
+        (
+            Y,
+            None,
+            {"valid": 0.05},
+            "2 valid, 6 test: each needs one of every class, ",
+        ),
         (np.minimum(np.arange(30), 2), None, {}, "class 0 has 1 of 30 examples, too few"),
         (np.repeat(["a", "b"], [28, 2]), None, {}, "class 'b' has 2 of 30 examples, too few"),
     ],

@@ -1,0 +1,26 @@
+r"""Six views of the same handwritten digits, 100 labels: which view gains from which?
+
+    python -m redalign_jax --job=sweep --config=configs/mfeat.py --workdir=runs/mfeat
+
+All 15 pairs; one pair: --config.data.modalities=kar,pix
+"""
+
+from itertools import combinations
+
+from ml_collections import ConfigDict
+
+from redalign_jax.config import base
+from redalign_jax.data import mfeat
+
+
+def get_config() -> ConfigDict:
+    data = mfeat.defaults()
+    data.modalities = tuple(",".join(pair) for pair in combinations(mfeat.VIEWS, 2))
+    data.labels = (100,)
+    config = base(data)
+    config.encoder.widths = (64,)
+    config.encoder.embedding = 64
+    config.alignment.projection = (64, 16)
+    config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
+    config.sweep.seeds = 10
+    return config
