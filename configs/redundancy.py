@@ -1,6 +1,6 @@
 r"""How the best alignment strength moves with redundancy.
 
-    python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs/redundancy
+python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs/redundancy
 """
 
 from ml_collections import ConfigDict

@@ -115,8 +115,7 @@ def embed(model: Model, params: Params, inputs: tuple[Array, ...]) -> tuple[Arra
 def predict(model: Model, params: Params, embeddings: tuple[Array, ...]) -> tuple[Array, ...]:
     """What each encoder's own head says: (n, classes) logits, or (n,) for a regression."""
     outputs = [
-        model.head.apply(p["head"], h)
-        for p, h in zip(params["encoders"], embeddings, strict=True)
+        model.head.apply(p["head"], h) for p, h in zip(params["encoders"], embeddings, strict=True)
     ]
     return tuple(o if model.classes else o[:, 0] for o in outputs)
 

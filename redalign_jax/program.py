@@ -108,9 +108,7 @@ def compile_block(
 
     block = (shape.rows, shape.settings)
     scalars = {name: put(block, jnp.float32) for name in Hyper._fields}
-    hyper = Hyper(**scalars)._replace(
-        strength=put((*block, len(model.modalities)), jnp.float32)
-    )
+    hyper = Hyper(**scalars)._replace(strength=put((*block, len(model.modalities)), jnp.float32))
     seeds = put((shape.rows,), jnp.uint32)
     data = jax.tree.map(lambda a: put((shape.rows, *a.shape), a.dtype), example)
     first = put((), jnp.int32, everywhere)

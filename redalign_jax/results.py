@@ -32,7 +32,9 @@ def strength_columns(
     return columns
 
 
-def tidy(runs: pd.DataFrame, measured: dict[tuple, np.ndarray], names: Sequence[str]) -> pd.DataFrame:
+def tidy(
+    runs: pd.DataFrame, measured: dict[tuple, np.ndarray], names: Sequence[str]
+) -> pd.DataFrame:
     """Rows from columns.
 
     Args:

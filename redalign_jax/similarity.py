@@ -13,9 +13,9 @@ Degenerate inputs have defined values:
 
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.custom_batching import sequential_vmap
 
 from redalign_jax.errors import UserError
 
@@ -247,18 +247,27 @@ def _unbiased_cka(x: Array, y: Array) -> Array:
 
 
 def _svcca(x: Array, y: Array, variance: float) -> Array:
-    def principal(a: Array) -> tuple[Array, Array]:
+    solve = partial(_mean_correlation, variance=variance)
+    # jaxlib's batched LAPACK kernels wait inside the thread pool for threads of that pool: two at a
+    # time, as on two CPU devices, can wait forever. One matrix at a time they do not use the pool.
+    covariances = _matmul(x.T, x), _matmul(y.T, y), _matmul(x.T, y)
+    return lax.platform_dependent(*covariances, cpu=sequential_vmap(solve), default=solve)
+
+
+def _mean_correlation(xx: Array, yy: Array, xy: Array, variance: float) -> Array:
+    """SVCCA from the (cross-)covariances (d1, d1), (d2, d2), (d1, d2)."""
+
+    def principal(covariance: Array) -> tuple[Array, Array]:
         """Map to the kept components at unit variance, (d, d) with zeros for the rest; how many."""
-        values, vectors = jnp.linalg.eigh(_matmul(a.T, a))
+        values, vectors = jnp.linalg.eigh(covariance)
         # Eigenvalues ascend: the sum up to component i is what dropping all up to i would lose.
         lost = jnp.cumsum(jnp.maximum(values, 0))
         kept = (lost > (1 - variance) * lost[-1]) & (values > 1e-5 * values[-1])
         return vectors * _ratio(kept, jnp.sqrt(jnp.where(kept, values, 0))), kept.sum()
 
-    (to_x, p), (to_y, q) = principal(x), principal(y)
-    cross = _matmul(_matmul(to_x.T, _matmul(x.T, y)), to_y)
-    correlations = jnp.minimum(jnp.linalg.svd(cross, compute_uv=False), 1)
-    return _ratio(correlations.sum(), jnp.minimum(p, q))
+    (to_x, p), (to_y, q) = principal(xx), principal(yy)
+    correlations = jnp.linalg.svd(_matmul(_matmul(to_x.T, xy), to_y), compute_uv=False)
+    return _ratio(jnp.minimum(correlations, 1).sum(), jnp.minimum(p, q))
 
 
 def _neighbour_alignment(x: Array, y: Array, k: int) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ import pandas as pd
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from redalign_jax import alignment, config as configs, data, devices, results, workdir
@@ -283,8 +284,13 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     total = count * config.train.steps
     hidden = None if progress is None else not progress
     began = time.monotonic()
-    with tqdm(total=total, unit=" run-steps", unit_scale=True, disable=hidden) as bar:
-        bar.set_description(f"{count} runs")
+    # XLA runs one LAPACK call per thread already; threads of BLAS's own on top fight over the cores.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        tqdm(
+            total=total, desc=f"{count} runs", unit=" run-steps", unit_scale=True, disable=hidden
+        ) as bar,
+    ):
         done = [run_group(config, group, settings, bar) for group in parts]
     logging.info("%d runs in %.1f s", count, time.monotonic() - began)
     table, curves = (_in_order(list(t)) for t in zip(*done, strict=True))

@@ -1,0 +1,20 @@
+r"""Any prepared TFDS dataset: its features as modalities.
+
+    python -m redalign_jax --job=sweep --config=configs/tfds.py --workdir=runs/tfds \
+        --config.data.dataset=NAME --config.data.modalities=FEATURE,FEATURE
+"""
+
+from ml_collections import ConfigDict
+
+from redalign_jax.config import base
+from redalign_jax.data import tfds_source
+
+
+def get_config() -> ConfigDict:
+    config = base(tfds_source.defaults())
+    config.encoder.widths = (64,)
+    config.encoder.embedding = 64
+    config.alignment.projection = (64, 16)
+    config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
+    config.sweep.seeds = 8
+    return config

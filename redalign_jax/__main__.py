@@ -1,0 +1,61 @@
+r"""The command line: flags, then one call.
+
+python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs/redundancy \
+    --config.sweep.seeds=32 --config.hyper.strength=0,1,4
+"""
+
+import sys
+from pathlib import Path
+
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from redalign_jax import jobs
+from redalign_jax.errors import UserError
+
+_JOB = flags.DEFINE_enum("job", "sweep", list(jobs.JOBS), "What to do.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this experiment's files.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The experiment; a field is overridden as --config.section.field=value."
+)
+
+
+def _config(argv: list[str]) -> ConfigDict | None:
+    """Parses the flags; every way in which they can be wrong becomes one line."""
+    try:
+        rest = flags.FLAGS(argv)
+        config = _CONFIG.value
+        if config is not None and not isinstance(config, ConfigDict):
+            config.data  # noqa: B018 an unreadable file says so when it is first used
+    except flags.Error as error:
+        raise UserError(str(error).splitlines()[0]) from None
+    except (AttributeError, KeyError) as error:
+        field = str(error.args[0]).strip("'\"").split("'")[0] if error.args else ""
+        given = [a for a in argv if a.startswith("--config.") and field in a.split("=")[0]]
+        if not given:
+            raise UserError(f"config: {error}") from None
+        raise UserError(f"unknown config field: {given[0].split('=')[0][2:]}") from None
+    except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
+        raise UserError(f"config: {str(error).splitlines()[0]}") from None
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument: {rest[1]}")
+    return config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one job; returns the exit status: 0, or 2 for input that cannot be used."""
+    logging.set_verbosity(logging.WARNING)
+    logging.use_absl_handler()
+    try:
+        config = _config(sys.argv if argv is None else argv)
+        if not _WORKDIR.value:
+            raise UserError("workdir: --workdir=DIR is needed")
+        jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
+    except UserError as error:
+        print(f"redalign_jax: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""What the command line can do: one function per `--job`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from redalign_jax import law, report, sweep
+from redalign_jax.errors import UserError
+
+
+def _needs(config: ConfigDict | None) -> ConfigDict:
+    if config is None:
+        raise UserError("config: --config=FILE is needed for this job")
+    return config
+
+
+def run_sweep(config: ConfigDict | None, workdir: Path) -> None:
+    """Trains the grid, then draws the report."""
+    sweep.run(_needs(config), workdir)
+    run_report(config, workdir)
+
+
+def run_report(config: ConfigDict | None, workdir: Path) -> None:
+    """Draws the report of what the workdir holds, without training; prints the short table."""
+    summary = report.make(workdir)
+    print(law.short_table(summary))
+    print(f"report: {workdir / 'report.html'}")
+
+
+JOBS: dict[str, Callable[[ConfigDict | None, Path], None]] = {
+    "sweep": run_sweep,
+    "report": run_report,
+}
