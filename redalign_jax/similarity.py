@@ -1,16 +1,17 @@
-"""How alike two embeddings of the same n examples are: CKA, unbiased CKA, SVCCA, mutual k-NN, CKNNA.
+"""How alike two embeddings are: CKA, unbiased CKA, SVCCA, mutual k-NN, CKNNA.
 
-Pure functions (n, d1), (n, d2) -> scalar: row i of both embeddings describes example i. They compute
-in float32 whatever the input's type, ignore the scale of an embedding, and are written to be vmapped
-over thousands of runs: nothing of size n x n is ever stored.
+Pure functions (n, d1), (n, d2) -> scalar: row i of both embeddings describes the same example. They
+compute in float32 whatever the input's type, ignore the scale of an embedding, and are written to
+be vmapped over thousands of runs: nothing of size n x n is ever stored.
 
 Degenerate inputs have defined values:
-  - A column that does not vary beyond roundoff counts as constant, and a constant column as absent.
-  - A constant embedding (all zeros included) has similarity 0 to everything, by mutual k-NN the
-    chance level k/(n-1): all its points are equally near.
+  - A column that does not vary beyond roundoff counts as constant; a constant column adds nothing.
+  - A constant embedding (all zeros included) has similarity 0 to everything, and the chance level
+    k/(n-1) by mutual k-NN: all its points are equally near.
   - A NaN or an infinity anywhere gives NaN.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ from redalign_jax.errors import UserError
 _matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
 _EPSILON = float(jnp.finfo(jnp.float32).eps)
 _HALVINGS = 21  # of a row's range of similarities: a float32 inner product is good to about 1e-6
-_ROWS = 16  # query points compared at a time: bounds memory, and stays in a CPU's cache
+_ROWS = 32  # query points compared at a time: bounds memory, and stays in a CPU's cache
 
 
 def cka(x: Array, y: Array) -> Array:
@@ -104,18 +105,18 @@ def svcca(x: Array, y: Array, variance: float = 0.99) -> Array:
 def mutual_knn(x: Array, y: Array, k: int) -> Array:
     """Mean overlap of the k-nearest-neighbour sets of the two embeddings, in [0, 1].
 
-    1/n Σ_i |S_x(i) ∩ S_y(i)| / k, where S(i) are the k other points whose inner product with point i
-    is largest, after each row is scaled to unit length (so: cosine similarity). A row of zeros is
+    1/n Σ_i |S_x(i) ∩ S_y(i)| / k, where S(i) are the k other points whose inner product with point
+    i is largest, after each row is scaled to unit length (so: cosine similarity). A row of zeros is
     equally near to all.
 
-    Ties: points that tie for the last places share them equally, s places among t points giving each
-    a membership of s/t, and the overlap is the sum of products of memberships. This is the expected
-    overlap when ties are broken at random, independently in x and y; a rule such as "lowest index
-    first" would pick the same points on both sides and report similarity where there is none. It
-    keeps two properties: the value does not depend on the order of the examples, and embeddings that
-    are independent average exactly k/(n-1), however many ties there are. The price is that an
-    embedding with ties at the k-th place overlaps with itself by less than 1. Similarities that
-    differ by less than about 1e-6 of the row's largest are ties: float32 does not tell them apart.
+    Ties: points that tie for the last places share them equally, s places among t points giving
+    each a membership of s/t, and an overlap is the sum of products of memberships. This is the
+    expected overlap when ties are broken at random, independently in x and y. A rule such as
+    "lowest index first" would pick the same points on both sides and report similarity where there
+    is none. Sharing keeps two properties: the order of the examples does not matter, and embeddings
+    that are independent average k/(n-1) however many ties there are. The price is that an embedding
+    with ties at the k-th place overlaps with itself by less than 1. Similarities closer than about
+    1e-6 of the row's largest (centred) similarity are ties: float32 does not tell them apart.
 
     Args:
       x, y: embeddings, (n, d1) and (n, d2).
@@ -138,9 +139,9 @@ def cknna(x: Array, y: Array, k: int) -> Array:
 
     A(K, L) / √(A(K, K) A(L, L)), where
     A(K, L) = Σ_ij α(i, j) (K_ij - mean_l K_il) (L_ij - mean_l L_il),
-    K and L hold inner products of unit-length rows, the means are over all n points, and α(i, j) is 1
-    if j ≠ i is among the k nearest neighbours of i in both kernels that A compares, else 0. Neighbours
-    and ties are those of `mutual_knn`: α is the product of the two memberships.
+    K and L hold inner products of unit-length rows, the means are over all n points, and α(i, j) is
+    1 if j ≠ i is among the k nearest neighbours of i in both kernels that A compares, else 0.
+    Neighbours and ties are those of `mutual_knn`: α is the product of the two memberships.
 
     This is the definition of the paper. The authors' code computes something else, an unbiased HSIC
     of Gram matrices set to 0 outside α, so its numbers are not comparable.
@@ -169,7 +170,7 @@ def similarities(x: Array, y: Array, neighbours: int) -> dict[str, Array]:
       neighbours: k of `mutual_knn` and `cknna`, 1 ≤ k ≤ n-1, a Python number.
 
     Returns:
-      Float32 scalars `cka`, `unbiased_cka`, `svcca` (at 0.99 of the variance), `mutual_knn`, `cknna`.
+      Float32 scalars `cka`, `unbiased_cka`, `svcca` (variance 0.99), `mutual_knn`, `cknna`.
 
     Raises:
       UserError: the shapes do not pair, n < 4, or `neighbours` is out of range.
@@ -188,7 +189,7 @@ def similarities(x: Array, y: Array, neighbours: int) -> dict[str, Array]:
 
 
 def _checked(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """float32 embeddings and whether both are finite; where not, zeros that no solver trips over."""
+    """float32 embeddings, and whether both are finite; zeros replace them where not."""
     x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or 0 in x.shape + y.shape:
         raise UserError(
@@ -196,6 +197,16 @@ def _checked(x: Array, y: Array) -> tuple[Array, Array, Array]:
         )
     finite = jnp.isfinite(x).all() & jnp.isfinite(y).all()
     return jnp.where(finite, x, 0), jnp.where(finite, y, 0), finite
+
+
+def _singly(f: Callable[..., Array]) -> Callable[..., Array]:
+    """f, but a CPU takes vmapped calls one after another; an accelerator batches them as usual.
+
+    One call fits a core's cache, which makes many neighbour searches twice as fast. And batched
+    LAPACK kernels of jaxlib wait, inside a thread pool, for threads of that pool: two at a time, as
+    on two CPU devices, can wait forever. One matrix at a time does not use the pool.
+    """
+    return lambda *args: lax.platform_dependent(*args, cpu=sequential_vmap(f), default=f)
 
 
 def _ratio(a: Array, b: Array) -> Array:
@@ -247,11 +258,8 @@ def _unbiased_cka(x: Array, y: Array) -> Array:
 
 
 def _svcca(x: Array, y: Array, variance: float) -> Array:
-    solve = partial(_mean_correlation, variance=variance)
-    # jaxlib's batched LAPACK kernels wait inside the thread pool for threads of that pool: two at a
-    # time, as on two CPU devices, can wait forever. One matrix at a time they do not use the pool.
     covariances = _matmul(x.T, x), _matmul(y.T, y), _matmul(x.T, y)
-    return lax.platform_dependent(*covariances, cpu=sequential_vmap(solve), default=solve)
+    return _singly(partial(_mean_correlation, variance=variance))(*covariances)
 
 
 def _mean_correlation(xx: Array, yy: Array, xy: Array, variance: float) -> Array:
@@ -271,25 +279,25 @@ def _mean_correlation(xx: Array, yy: Array, xy: Array, variance: float) -> Array
 
 
 def _neighbour_alignment(x: Array, y: Array, k: int) -> tuple[Array, Array]:
-    """Mutual k-NN and CKNNA, one query point at a time."""
+    """Mutual k-NN and CKNNA."""
     n = len(x)
     if not 1 <= k <= n - 1:
         raise UserError(f"neighbours = {k}: {n} rows allow 1 to {n - 1}")
 
+    def totals(x: Array, y: Array, x_centred: Array, y_centred: Array) -> Array:
+        def row(query: tuple[Array, Array, Array]) -> Array:
+            # Centring one side shifts a whole row of the kernel: same neighbours, more digits.
+            i, x_i, y_i = query
+            in_x, in_y = _matmul(x_centred, x_i), _matmul(y_centred, y_i)
+            near_x, near_y = _membership(in_x, i, k), _membership(in_y, i, k)
+            in_x, in_y = near_x * in_x, near_y * in_y
+            pairs = (near_x, near_y), (in_x, in_y), (in_x, in_x), (in_y, in_y)
+            return jnp.stack([jnp.sum(a * b) for a, b in pairs])
+
+        return jnp.sum(lax.map(row, (jnp.arange(n), x, y), batch_size=_ROWS), 0)
+
     x, y = _directions(x), _directions(y)
-    x_centred, y_centred = _centred(x), _centred(y)
-
-    def row(query: tuple[Array, Array, Array]) -> Array:
-        # Centring one side shifts a whole row of the kernel: same neighbours, fewer digits lost.
-        i, x_i, y_i = query
-        in_x, in_y = _matmul(x_centred, x_i), _matmul(y_centred, y_i)
-        near_x, near_y = _membership(in_x, i, k), _membership(in_y, i, k)
-        in_x, in_y = near_x * in_x, near_y * in_y
-        pairs = (near_x, near_y), (in_x, in_y), (in_x, in_x), (in_y, in_y)
-        return jnp.stack([jnp.sum(a * b) for a, b in pairs])
-
-    rows = lax.map(row, (jnp.arange(n), x, y), batch_size=_ROWS)
-    overlap, xy, xx, yy = jnp.sum(rows, 0)
+    overlap, xy, xx, yy = _singly(totals)(x, y, _centred(x), _centred(y))
     return overlap / (n * k), _ratio(xy, jnp.sqrt(xx) * jnp.sqrt(yy))
 
 
@@ -302,8 +310,8 @@ def _directions(x: Array) -> Array:
 def _membership(similarity: Array, i: Array, k: int) -> Array:
     """How much each point belongs to the k nearest of point i, (n,) -> (n,) in [0, 1] with sum k.
 
-    The k-th largest value is found by bisection: on a CPU 20 times faster than `lax.top_k`, which
-    sorts.
+    The k-th largest value is found by bisection: at n = 512 on a CPU 20 times faster than
+    `lax.top_k`, which sorts.
     """
     others = jnp.arange(len(similarity)) != i
     reach = jnp.max(jnp.where(others, jnp.abs(similarity), 0))

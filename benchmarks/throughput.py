@@ -1,0 +1,331 @@
+"""How many run-steps per second the engine trains, against PyTorch and against a roofline.
+
+python benchmarks/throughput.py [--quick] [--json=FILE]
+
+The cell is the default experiment, `redundancy_bits`: 1,000 labels, MLP 12→32→8 per modality,
+alignment on the embedding, InfoNCE at τ = 0.2, Adam at 3e-3, batch 128. A run-step is one optimiser
+step of one run: both encoders and heads, task loss and λ · alignment loss. Contestants:
+
+  engine            `program.fit` and its compiled start and segments, as a sweep calls them
+  PyTorch loop      the same step, eager, one run after another; also with Adam's fused form
+  PyTorch vmap      the same step for many runs, `torch.func.vmap` and stacked Adam
+  roofline          matrix products and exponentials alone: `benchmarks/roofline.py` defines both
+
+All of it happens in one process on the same cores. Everything is compiled and warm before the first
+round, and the contestants take turns, in alternating order, so that a drift of the machine's speed
+meets all alike. Ratios are taken within a round; the table shows medians and the smallest and
+largest round. Beside the rate per second of wall time stands the rate per second of processor
+time, summed over cores: when other programs compete for the cores the former falls, the latter
+hardly.
+
+Then sweeps of 1 to 4,096 runs, each in a process of its own: `benchmarks/scaling.py`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+from threadpoolctl import threadpool_limits
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # a checkout need not be installed
+
+from benchmarks import roofline  # noqa: E402
+from redalign_jax import config as configs  # noqa: E402
+from redalign_jax import devices, sweep  # noqa: E402
+from redalign_jax.data import redundancy_bits  # noqa: E402
+from redalign_jax.measures import Settings  # noqa: E402
+from redalign_jax.program import Program, fit  # noqa: E402
+from redalign_jax.training import Plan  # noqa: E402
+
+
+class Contestant(NamedTuple):
+    """Something to time.
+
+    Attributes:
+      work: does it once, and waits for it.
+      units: how much that is.
+      note: for the table.
+    """
+
+    work: Callable[[], Any]
+    units: float
+    note: str = ""
+
+
+class Rates(NamedTuple):
+    """Units per second, one number per round.
+
+    Attributes:
+      wall: by the clock.
+      processor: by the processor time of all cores together.
+    """
+
+    wall: np.ndarray
+    processor: np.ndarray
+
+
+def engine(config: ConfigDict, group: sweep.Group) -> tuple[Contestant, Program]:
+    """One block of the sweep that `config` describes, from init to its last step."""
+    train, mesh = config.train, devices.mesh()
+    settings = configs.hyper_points(config.hyper)
+    program = fit(
+        group.model,
+        Plan(train.steps, train.batch, train.evaluations),
+        Settings(config.measure.examples, config.measure.neighbours, config.measure.probe_examples),
+        mesh,
+        (len(group.cells), len(settings)),
+        group.example,
+    )
+    rows, wide = program.shape
+    tasks = [cell.load() for cell in group.cells[:rows]]
+    arrays = [sweep.Data(task.train, task.valid, task.test) for task in tasks]
+    hyper = sweep.hyper_arrays(settings[:wide], len(group.model.modalities))
+    hyper, seeds, data = jax.device_put(
+        (
+            jax.tree.map(lambda a: np.stack([a] * rows), hyper),
+            np.array([cell.seed for cell in group.cells[:rows]], np.uint32),
+            jax.tree.map(lambda *a: np.stack(a), *arrays),
+        ),
+        NamedSharding(mesh, P(devices.RUNS)),
+    )
+
+    def work() -> None:
+        state = program.start(hyper, seeds, data)
+        for first in range(0, train.steps, train.steps // train.evaluations):
+            state, _ = program.segment(hyper, seeds, data, state, np.int32(first))
+        jax.block_until_ready(state)
+
+    note = f"{rows * wide} runs at a time on {mesh.size} devices"
+    return Contestant(work, rows * wide * train.steps, note), program
+
+
+def torch_contestants(
+    config: ConfigDict, group: sweep.Group, layers: roofline.Layers, run_steps: int
+) -> dict[str, Contestant]:
+    """The peers, after proof that they do the same work, each in its fastest setting."""
+    import torch
+
+    from benchmarks import torch_peer
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    batch = config.train.batch
+    apart = torch_peer.assert_same_work(group.model, group.example, layers, batch)
+    print(f"PyTorch and redalign do the same work: losses within {apart:.0e} over 10 steps")
+    split = torch_peer.tensors(group.example.train)
+    thread_counts = sorted({1, os.cpu_count() or 1})
+
+    def trainer(peer: Any, threads: int) -> Callable[[int], None]:
+        def train(steps: int) -> None:
+            torch.set_num_threads(threads)
+            peer.train(torch_peer.batches(split, batch, steps))
+
+        return train
+
+    def loop(threads: int, fused: bool) -> Callable[[int], None]:
+        return trainer(torch_peer.Loop(torch_peer.Network(layers), 1.0, fused), threads)
+
+    def vmapped(threads: int, runs: int) -> Callable[[int], None]:
+        networks = [torch_peer.Network(layers) for _ in range(runs)]
+        strengths = torch.tensor(np.resize(config.hyper.strength, runs), dtype=torch.float32)
+        return trainer(torch_peer.Vmapped(networks, strengths), threads)
+
+    def contestant(found: tuple[int, int, Callable], about: str = "") -> Contestant:
+        threads, runs, train = found
+        steps = -(-run_steps // runs)
+        note = f"{about}{threads} thread{'s' * (threads > 1)}"
+        return Contestant(partial(train, steps), steps * runs, note)
+
+    def fastest(makers: list[tuple[int, int, Callable]]) -> tuple[int, int, Callable]:
+        return max(makers, key=lambda m: _trial(m[2], m[1]))
+
+    found = {}
+    for name, fused in (("PyTorch loop", False), ("PyTorch loop, fused Adam", True)):
+        found[name] = contestant(fastest([(t, 1, loop(t, fused)) for t in thread_counts]))
+    makers = [(t, k, vmapped(t, k)) for t in thread_counts for k in (8, 24, 64, 168)]
+    best = fastest(makers)
+    found["PyTorch vmap"] = contestant(best, f"{best[1]} runs at a time, ")
+    return found
+
+
+def _trial(train: Callable[[int], None], runs: int, seconds: float = 0.3) -> float:
+    """Run-steps per second of a short try."""
+    train(1)
+    began, steps = time.perf_counter(), 0
+    while (spent := time.perf_counter() - began) < seconds:
+        train(2)
+        steps += 2
+    return steps * runs / spent
+
+
+def take_turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, Rates]:
+    """Times every contestant once per round, every other round in reverse order."""
+    for contestant in contestants.values():
+        contestant.work()
+    seconds = {name: np.zeros((2, rounds)) for name in contestants}
+    for number in range(rounds):
+        for name in list(contestants)[:: -1 if number % 2 else 1]:
+            began, used = time.perf_counter(), time.process_time()
+            contestants[name].work()
+            ended = time.perf_counter(), time.process_time()
+            seconds[name][:, number] = ended[0] - began, ended[1] - used
+    return {name: Rates(*(c.units / seconds[name])) for name, c in contestants.items()}
+
+
+def scaling(counts: list[int]) -> list[dict[str, float]]:
+    """Sweeps of so many runs, each in a fresh process without the compilation cache."""
+    found = []
+    for runs in counts:
+        done = subprocess.run(
+            [sys.executable, ROOT / "benchmarks" / "scaling.py", str(runs)],
+            env={**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"},
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+        )
+        found.append(json.loads(done.stdout))
+    return found
+
+
+def exponent(rows: list[dict[str, float]], smallest: int = 64) -> float | None:
+    """The slope of log time over log runs, from `smallest` runs on; 1 is linear."""
+    rows = [r for r in rows if r["runs"] >= smallest]
+    if len(rows) < 2:
+        return None
+    x, y = (np.log([r[key] for r in rows]) for key in ("runs", "seconds"))
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def _spread(values: np.ndarray, form: str) -> str:
+    middle, low, high = (format(f(values), form) for f in (np.median, np.min, np.max))
+    return f"{middle} ({low}–{high})"
+
+
+def report(rates: dict[str, Rates], contestants: dict[str, Contestant]) -> None:
+    """The table of rates."""
+    print(f"\n{'':26} {'run-steps/s':>24} {'per processor s':>15} {'engine / this':>20}")
+    for name, rate in rates.items():
+        times = _spread(rates["engine"].wall / rate.wall, ".3g")
+        processor = f"{np.median(rate.processor):,.0f}"
+        note = contestants[name].note if name in contestants else ""
+        print(f"{name:26} {_spread(rate.wall, ',.0f'):>24} {processor:>15} {times:>20}  {note}")
+
+
+def report_scaling(rows: list[dict[str, float]]) -> None:
+    """The table of sweeps."""
+    print(f"\n{'runs':>6} {'seconds':>9} {'peak MB':>9} {'of compiling':>13} {'block':>6}")
+    for r in rows:
+        peak, left = r["peak_bytes"] / 1e6, r["left_by_compiling_bytes"] / 1e6
+        print(f"{r['runs']:6,} {r['seconds']:9.2f} {peak:9,.0f} {left:13,.0f} {r['block']:6}")
+    slope = exponent(rows)
+    if slope is not None:
+        print(f"time grows as runs^{slope:.2f} from 64 runs on")
+
+
+def _machine() -> dict[str, Any]:
+    packages = ["jax", "jaxlib", "numpy"] + ["torch"] * (find_spec("torch") is not None)
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def main() -> None:
+    """Parses flags, measures, prints, and writes."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a smoke run of under a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers here")
+    flags = parser.parse_args()
+    if flags.json and not flags.json.resolve().parent.is_dir():
+        parser.error(f"--json: no folder {flags.json.resolve().parent}")
+    rounds, run_steps, counts = 7, 1000, [1, 8, 64, 512, 4096]
+    config = configs.base(redundancy_bits.defaults())
+    if flags.quick:
+        rounds, run_steps, counts = 2, 100, [1, 64]
+        config.train.steps, config.train.evaluations = 100, 1
+
+    devices.prepare()
+    machine = _machine()
+    print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    (group,) = sweep.groups(config)
+    train, mesh = config.train, devices.mesh()
+    sizes = (group.example.train.x[0].shape[1], *config.encoder.widths, config.encoder.embedding)
+    layers = list(zip(sizes, (*sizes[1:], group.model.classes), strict=True))
+    contestants = {}
+    contestants["engine"], program = engine(config, group)
+    if find_spec("torch"):
+        contestants |= torch_contestants(config, group, layers, run_steps)
+    else:
+        print("PyTorch is not installed: its rows are left out (pip install -e '.[benchmark]')")
+    runs = program.shape.rows * program.shape.settings // mesh.size
+    contestants["large products"] = Contestant(*roofline.large_products(mesh))
+    contestants["large exp"] = Contestant(*roofline.large_exp(mesh))
+    contestants["roofline, stripped step"] = Contestant(
+        *roofline.stripped(mesh, layers, train.batch, runs), "the products at their own shapes"
+    )
+    with threadpool_limits(1, user_api="blas"):
+        rates = take_turns(contestants, rounds)
+
+    products, exponentials = rates.pop("large products"), rates.pop("large exp")
+    peak = [
+        roofline.peak(*both, layers, train.batch)
+        for both in zip(products, exponentials, strict=True)
+    ]
+    rates["roofline, peak rates"] = Rates(*peak)
+    report(rates, contestants)
+    print(
+        f"peak rates: {np.median(products.wall) / 1e9:,.0f} Gflop/s in large products, "
+        f"{np.median(exponentials.wall) / 1e9:.2f} G/s of exp; "
+        f"a run-step has {roofline.flops(layers, train.batch) / 1e6:.2f} Mflop "
+        f"and {train.batch**2:,} exp"
+    )
+    rows = scaling(counts)
+    report_scaling(rows)
+    if flags.json:
+        flags.json.write_text(json.dumps(_summary(rates, rows, machine), indent=2) + "\n")
+
+
+def _summary(
+    rates: dict[str, Rates], rows: list[dict[str, float]], machine: dict[str, Any]
+) -> dict[str, Any]:
+    def ratio(name: str) -> float | None:
+        if name not in rates:
+            return None
+        return float(np.median(rates["engine"].wall / rates[name].wall))
+
+    return {
+        "ratio_torch_loop": ratio("PyTorch loop"),
+        "ratio_torch_vmap": ratio("PyTorch vmap"),
+        "roofline_fraction": ratio("roofline, peak rates"),
+        "runs": [{key: r[key] for key in ("runs", "seconds", "peak_bytes")} for r in rows],
+        "ratio_torch_loop_fused": ratio("PyTorch loop, fused Adam"),
+        "stripped_step_fraction": ratio("roofline, stripped step"),
+        "scaling_exponent": exponent(rows),
+        "run_steps_per_second": {name: rate.wall.tolist() for name, rate in rates.items()},
+        "run_steps_per_processor_second": {n: rate.processor.tolist() for n, rate in rates.items()},
+        "scaling": rows,
+        "machine": machine,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+# Sourced by the other scripts: makes .venv beside this checkout and installs into it, once per
+# change of the requirements. REDALIGN_JAX=cuda13 or tpu picks that build of JAX.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+python=${PYTHON:-python3}
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Python 3.11 or newer is needed; PYTHON=/path/to/python picks one." >&2
+    exit 1
+}
+jax=jax
+[ -n "${REDALIGN_JAX:-}" ] && jax="jax[$REDALIGN_JAX]"
+
+install() { # install EXTRAS: the package, editable, with its extras
+    local want
+    want="$jax $1 $(cat requirements.txt pyproject.toml | cksum)"
+    if [ "$(cat ".venv/.installed$1" 2>/dev/null)" != "$want" ]; then
+        [ -x .venv/bin/python ] || "$python" -m venv .venv
+        echo "Installing into .venv ..."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check "$jax" --editable ".$1"
+        echo "$want" >".venv/.installed$1"
+    fi
+}

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Installs what the tests need, then lint and tests. Arguments go to pytest.
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+install "[test]"
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/python -m pytest "$@"

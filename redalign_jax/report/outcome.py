@@ -1,0 +1,117 @@
+"""The best strength and what it brings: along a numeric task axis, or as a map of all encoders."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from redalign_jax import law
+from redalign_jax.report import heatmap, lines, looks, words
+from redalign_jax.report import layout as layouts
+from redalign_jax.report.layout import Layout
+from redalign_jax.report.lines import Frame, Line, Panel
+from redalign_jax.report.looks import Look
+from redalign_jax.report.render import Chart
+
+MOST_ROWS = 60
+
+
+def along(results: pd.DataFrame, plan: Layout) -> Chart:
+    """λ*, the held-out gain and the change at the strongest setting against the task axis."""
+    best = pd.concat(
+        [law.best(layouts.symmetric(results)), law.best(layouts.encoder_mean(results))],
+        ignore_index=True,
+    )
+    named = dict(zip(plan.encoders, looks.unordered(len(plan.encoders)), strict=True))
+    named[layouts.MEAN] = looks.PLAIN
+    ticks = tuple(words.value(s) for s in plan.strengths)
+    scale = plan.unit.scale
+    panels = []
+    for title, part in layouts.parts(best, plan.panels):
+        groups = [(named[s], rows) for s, rows in part.groupby("subject", sort=False)]
+        stars = [_line(rows, plan, look, "strength_star") for look, rows in groups]
+        stars = [
+            line._replace(**{k: _places(getattr(line, k), plan) for k in ("y", "low", "high")})
+            for line in stars
+        ]
+        gains = [_line(rows, plan, look, "held_out_gain", scale) for look, rows in groups]
+        harms = [_line(rows, plan, look, "harm", scale) for look, rows in groups]
+        prefix = f"{title} · " if title else ""
+        panels += [
+            Panel(f"{prefix}best strength", stars, None, "λ*", ticks),
+            Panel(f"{prefix}held-out gain", gains, (0.0, ""), plan.unit.change),
+            Panel(f"{prefix}change at the strongest", harms, (0.0, ""), plan.unit.change),
+        ]
+    axis = words.long_name(plan.axis)
+    return Chart(
+        "best_strength",
+        f"The best strength along {axis}",
+        f"Left: λ* with its bootstrap interval. Middle: the {plan.unit.change_name} at a λ* chosen "
+        f"on the other seeds. Right: at λ = {words.value(plan.strengths[-1])}. “{layouts.MEAN}” "
+        "averages the encoders' curves before λ* is chosen.",
+        f"Three line charts against {axis}: best strength, held-out gain, change at the strongest.",
+        partial(
+            lines.draw,
+            panels,
+            Frame(axis, x_ticks=tuple(map(words.value, plan.values)), height=2.1, shared=False),
+        ),
+    )
+
+
+def _line(rows: pd.DataFrame, plan: Layout, look: Look, column: str, scale: float = 1) -> Line:
+    rows = rows.set_index(plan.axis).reindex(plan.values)
+    y, low, high = (
+        rows[c].to_numpy(float) * scale for c in (column, f"{column}_low", f"{column}_high")
+    )
+    subject = rows["subject"].dropna().iloc[0]
+    return Line(str(subject), look, np.arange(len(rows), dtype=float), y, low, high)
+
+
+def _places(strengths: np.ndarray, plan: Layout) -> np.ndarray:
+    return np.interp(strengths, plan.strengths, np.arange(len(plan.strengths)))
+
+
+def everyone(results: pd.DataFrame, plan: Layout) -> Chart | None:
+    """A map of task and encoder × λ, with λ* boxed."""
+    runs = layouts.symmetric(results)
+    curve = law.curves(runs, plan.metric)
+    best = law.best(runs)
+    rows, groups = [], []
+    for number, (title, part) in enumerate(layouts.parts(curve, plan.panels)):
+        for subject, of_one in part.groupby("subject", sort=False):
+            star = best[best["subject"] == subject]
+            for key in plan.panels:
+                star = star[star[key] == of_one[key].iloc[0]]
+            if not len(star):
+                continue
+            of_one = of_one.set_index("strength").reindex(plan.strengths)
+            rows.append(
+                heatmap.Row(
+                    title,
+                    str(subject),
+                    *(
+                        of_one[c].to_numpy(float) * plan.unit.scale
+                        for c in ("change", "change_low", "change_high")
+                    ),
+                    *(
+                        float(_places(star[f"strength_star{end}"].to_numpy(), plan)[0])
+                        for end in ("", "_low", "_high")
+                    ),
+                )
+            )
+            groups.append(number)
+    caption = (
+        f"Each cell is the {plan.unit.change_name} ({plan.unit.change}) against λ = 0, averaged "
+        "over seeds; bold where its 95 % interval excludes 0. A frame spans the bootstrap interval "
+        "of λ*, and the underlined cell is λ*."
+    )
+    if len(rows) > MOST_ROWS:
+        caption += f" The first {MOST_ROWS} of {len(rows)} encoders; the table below has all."
+        rows = rows[:MOST_ROWS]
+    return Chart(
+        "best_strength",
+        "The best strength of every encoder",
+        caption,
+        "A table of colours: encoders by alignment strength; its numbers are in the table below.",
+        partial(heatmap.draw, rows, tuple(map(words.value, plan.strengths)), plan.unit.digits),
+    )

@@ -1,0 +1,213 @@
+"""The page: one HTML file that needs no other."""
+
+import base64
+import json
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from redalign_jax import law
+from redalign_jax.report import layout as layouts
+from redalign_jax.report import tables, verdict, words
+from redalign_jax.report.layout import Layout
+from redalign_jax.report.render import Drawn
+
+STYLE = Path(__file__).with_name("style.css")
+
+
+def build(
+    about: dict[str, Any], results: pd.DataFrame, summary: dict[str, Any], drawn: Sequence[Drawn]
+) -> str:
+    """The report of a sweep as HTML.
+
+    Args:
+      about: what `config.json` holds.
+      results: the tidy table.
+      summary: of the results, see `law.summarise`.
+      drawn: the figures, in reading order.
+    """
+    plan = layouts.layout(results)
+    found = verdict.of(results, plan, summary["trends"])
+    source = about["config"]["data"].get("source", "experiment")
+    figures = [_figure(number, figure) for number, figure in enumerate(drawn, 1)]
+    body = [
+        f'<header><p class="kicker">redalign · {escape(str(source))}</p>'
+        f"<h1>{_text(found.headline)}</h1>",
+        _list(found.reasons),
+        f'<p class="counts">{escape(_counts(summary, results))}</p>'
+        f'<p class="setup">{escape(_setup(about["config"]))}</p></header>',
+        *figures[:3],
+        _numbers(results, plan),
+        *figures[3:],
+        _runs(results, summary),
+        _reading(plan),
+        _provenance(about),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(found.headline)} · redalign</title>\n"
+        f"<style>\n{STYLE.read_text()}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in body if part)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _text(text: str) -> str:
+    return escape(words.glued(text))
+
+
+def _list(items: Sequence[str]) -> str:
+    if not items:
+        return ""
+    lines = []
+    for item in items:
+        lead, colon, rest = item.partition(": ")
+        known = colon and len(lead) < 80
+        lines.append(
+            f"<li><b>{escape(lead)}:</b> {escape(rest)}</li>"
+            if known
+            else f"<li>{escape(item)}</li>"
+        )
+    return f'<ul class="reasons">{"".join(lines)}</ul>'
+
+
+def _counts(summary: dict[str, Any], results: pd.DataFrame) -> str:
+    role = law.columns(results)
+    tasks = len(results[role.tasks].drop_duplicates()) if role.tasks else 1
+    settings = len(results[[*role.others, *role.strengths]].drop_duplicates())
+    lost = summary["diverged"]
+    return (
+        f"{summary['runs']:,} runs: {tasks} {_plural('task', tasks)} × {settings} "
+        f"{_plural('setting', settings)} × {summary['seeds']} {_plural('seed', summary['seeds'])}; "
+        f"{lost if lost else 'none'} diverged."
+    )
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}s"
+
+
+def _setup(config: dict[str, Any]) -> str:
+    """The experiment in one line."""
+    data, hyper = config["data"], config["hyper"]
+    encoder, align = config.get("encoder", {}), config.get("alignment", {})
+    train = config.get("train", {})
+    widths = [*encoder.get("widths", []), encoder.get("embedding", "?")]
+    labels = _values(data.get("labels"))
+    parts = [
+        f"{labels} labels" if labels not in ("", "0") else "",
+        f"encoders of widths {' → '.join(map(str, widths))}",
+        f"{align.get('objective', '')} on the "
+        + ("projections" if align.get("projection") else "embeddings"),
+        f"τ {_values(hyper.get('temperature'))}",
+        f"λ {_values(hyper['strength'])}",
+        f"{train.get('steps', '?'):,} steps of {train.get('batch', '?')} pairs" if train else "",
+    ]
+    return " · ".join(p for p in parts if p)
+
+
+def _values(field: Any) -> str:
+    if not isinstance(field, list):
+        return "" if field is None else words.value(field)
+    return ", ".join(
+        f"({', '.join(map(words.value, v))})" if isinstance(v, list) else words.value(v)
+        for v in field
+    )
+
+
+def _figure(number: int, figure: Drawn) -> str:
+    chart = figure.chart
+    wide, narrow = (
+        f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
+        for picture in (figure.wide, figure.narrow)
+    )
+    return (
+        f'<section id="{chart.name}"><h2>{escape(chart.title)}</h2>\n<figure><picture>'
+        f'<source media="(max-width: 640px)" srcset="{narrow}">'
+        f'<img src="{wide}" alt="{escape(chart.alt)}"></picture>\n'
+        f"<figcaption><b>Figure {number}.</b> {_text(chart.caption)} "
+        f'<span class="file">figures/{chart.name}.svg</span></figcaption></figure></section>'
+    )
+
+
+def _numbers(results: pd.DataFrame, plan: Layout) -> str:
+    if not len(plan.finished):
+        return ""
+    parts = [
+        '<section id="numbers"><h2>The numbers</h2>',
+        tables.best(results, plan),
+        '<p class="note">▲ the interval is above 0, ▼ below 0, no mark: undecided.</p>',
+    ]
+    if results["strength"].isna().any():
+        parts += ["<h3>Encoders with strengths of their own</h3>", tables.directed(results, plan)]
+    return "\n".join([*parts, "</section>"])
+
+
+def _runs(results: pd.DataFrame, summary: dict[str, Any]) -> str:
+    if not summary["diverged"]:
+        return ""
+    return (
+        '<section id="diverged"><h2>Runs that diverged</h2><p>They are left out of everything '
+        f"above, and so are the runs of their seed where curves are compared.</p>"
+        f"{tables.diverged(results)}</section>"
+    )
+
+
+def _reading(plan: Layout) -> str:
+    unit = plan.unit
+    terms = {
+        "λ": "The alignment strength: encoders are trained on task loss + λ · alignment loss. At 0 "
+        "each is trained alone.",
+        "Change": f"The {unit.metric} of a run minus that of the same task, seed, initial weights "
+        f"and batches at λ = 0, in {unit.change}. "
+        + ("" if unit.scale == 100 else "The sign is turned: more is better. ")
+        + "What seeds have in common cancels.",
+        "λ*": "The strength with the largest mean change; 0 is among the choices.",
+        "Gain at λ*": "The mean change there. The best of several noisy means flatters itself.",
+        "Held-out gain": "The same, but every seed is read at the λ* that the other seeds choose. "
+        "This one is judged.",
+        "Stopped early": "Every run is read at the step of its best validation score, at λ = 0 as "
+        "well. A gain that is gone here came from overfitting less.",
+        "Change at the strongest": "The mean change at the largest λ of the sweep.",
+        "Interval": "95 %, over seeds: Student's t for means, a percentile bootstrap for λ*. With "
+        "many encoders, about one interval in forty is above 0 by chance alone.",
+    }
+    limits = [
+        "λ* and the gain at λ* are chosen and read on the same test split; the held-out gain is "
+        "free of the choice between seeds.",
+        "Intervals speak of seeds: of other draws, splits and initial weights of these tasks. They "
+        "do not speak of other data sets or architectures.",
+        "Best strengths are points of the grid that was swept; where λ* is its largest, more may "
+        "be better.",
+    ]
+    if plan.axis == "redundancy":
+        limits.append(
+            "R counts the relevant bits that both modalities see, not information: R = 0 is not "
+            "zero redundancy in nats."
+        )
+    items = "".join(f"<li>{escape(text)}</li>" for text in limits)
+    return (
+        f'<section id="reading"><h2>How to read this page</h2>{tables.pairs(terms)}'
+        f"<h3>What it does not show</h3><ul>{items}</ul></section>"
+    )
+
+
+def _provenance(about: dict[str, Any]) -> str:
+    devices = about.get("devices", [])
+    counted = [f"{devices.count(d)} × {d}" for d in dict.fromkeys(devices)]
+    versions = ", ".join(f"{name} {version}" for name, version in about.get("versions", {}).items())
+    facts = {
+        "Command": about.get("command", "unknown"),
+        "Revision": about.get("git") or "unknown",
+        "Devices": ", ".join(counted) or "unknown",
+        "Versions": versions or "unknown",
+    }
+    config = escape(json.dumps(about["config"], indent=2))
+    return (
+        f'<section id="provenance"><h2>Where this comes from</h2>{tables.pairs(facts)}'
+        f"<details><summary>The whole config</summary><pre>{config}</pre></details></section>"
+    )

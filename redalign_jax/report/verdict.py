@@ -1,0 +1,243 @@
+"""What was found, in words: a headline and its reasons, generated from the numbers."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from redalign_jax import law
+from redalign_jax.report import layout as layouts
+from redalign_jax.report import words
+from redalign_jax.report.layout import Layout
+
+FEW = 4  # encoders that a headline can name
+NOT_STOPPED = "; with early stopping, no gain is shown"
+
+
+class Verdict(NamedTuple):
+    """One sentence, and the numbers behind it."""
+
+    headline: str
+    reasons: list[str]
+
+
+def of(results: pd.DataFrame, plan: Layout, trends: Sequence[dict[str, Any]]) -> Verdict:
+    """The verdict on a sweep; undecided where intervals contain 0."""
+    if not len(plan.finished):
+        return Verdict("Every run diverged: there is nothing to compare", [])
+    best = law.best(results)
+    if (best["seeds"] < 2).all():
+        return Verdict(
+            "One seed: changes without intervals, nothing is decided",
+            [_largest(best, plan, "gain")],
+        )
+    if plan.axis and not plan.panels:
+        return _along(results, plan, trends)
+    return _counted(results, best, plan)
+
+
+def helps(best: pd.DataFrame) -> pd.Series:
+    """Rows of `law.best` with a gain: at a λ* that other seeds chose, its interval is above 0."""
+    return best["held_out_gain_low"] > 0
+
+
+def costs(best: pd.DataFrame) -> pd.Series:
+    """Rows of `law.best` that the strongest setting harms: its interval is below 0."""
+    return best["harm_high"] < 0
+
+
+def _along(results: pd.DataFrame, plan: Layout, trends: Sequence[dict[str, Any]]) -> Verdict:
+    """Along a numeric task axis, averaged over encoders."""
+    short = words.short_name(plan.axis)
+    best = law.best(layouts.encoder_mean(results)).sort_values(plan.axis)
+
+    def where(rows: pd.DataFrame) -> str:
+        return _where(rows[plan.axis].tolist(), plan.values, short)
+
+    gains = best[helps(best)]
+    every = f"every {words.long_name(plan.axis)}"
+    if not len(gains):
+        headline = f"No gain from alignment is shown at any {words.long_name(plan.axis)}"
+    else:
+        headline = f"Alignment helps at {every if len(gains) == len(plan.values) else where(gains)}"
+    reasons = []
+    trend = trends[0] if trends else None
+    if trend:
+        first, last = trend["strength_star"][0], trend["strength_star"][-1]
+        known = f"{_rank(trend['spearman'])} [{_rank(trend['spearman_low'])}, "
+        known += f"{_rank(trend['spearman_high'])}]"
+        reasons.append(
+            f"Best strength: λ* is {words.value(first)} at {short} = "
+            f"{words.value(trend['values'][0])} and {words.value(last)} at {short} = "
+            f"{words.value(trend['values'][-1])}; Spearman's rank correlation {known}."
+        )
+    top = best.loc[best["held_out_gain"].idxmax()]
+    shown = f"shown at {where(gains)}" if len(gains) else "nowhere shown to be above 0"
+    reasons.append(
+        f"Gain: {shown}; largest at {short} = {words.value(top[plan.axis])}, "
+        f"{change(top, 'held_out_gain', plan)} (mean over encoders, at a λ* that the other seeds "
+        "chose)."
+    )
+    reasons.append(_stopped_along(results, plan, gains, where))
+    if reasons[-1]:
+        only = _early_gains(results, plan)
+        only = gains[gains[plan.axis].isin(only[plan.axis])]
+        if 0 < len(only) < len(gains):
+            headline += f", with early stopping only at {where(only)}"
+        elif len(gains) and not len(only):
+            headline += NOT_STOPPED
+    if trend and trend["spearman_low"] > 0:
+        headline += f"; the best strength rises with {short}"
+    elif trend and trend["spearman_high"] < 0:
+        headline += f"; the best strength falls with {short}"
+    worst, harmed = best.loc[best["harm"].idxmin()], best[costs(best)]
+    strongest = f"λ = {words.value(plan.strengths[-1])}"
+    if len(harmed):
+        reasons.append(
+            f"Too strong: {strongest} costs accuracy at {where(harmed)}; most at {short} = "
+            f"{words.value(worst[plan.axis])}, {change(worst, 'harm', plan)}."
+        )
+    else:
+        reasons.append(f"Too strong: no loss is shown at {strongest}.")
+    reasons.append(_fused_along(results, plan, where))
+    return Verdict(headline, [r for r in reasons if r])
+
+
+def _early_gains(results: pd.DataFrame, plan: Layout) -> pd.DataFrame:
+    stopped = layouts.early(results)
+    if not len(stopped):
+        return pd.DataFrame()
+    best = law.best(layouts.encoder_mean(stopped))
+    return best[helps(best)]
+
+
+def _stopped_along(results: pd.DataFrame, plan: Layout, gains: pd.DataFrame, where: Any) -> str:
+    if not len(layouts.early(results)):
+        return ""
+    left = _early_gains(results, plan)
+    found = "no gain is left"
+    if len(left):
+        top = left.loc[left["held_out_gain"].idxmax()]
+        found = f"a gain is left at {where(left)}, at most {change(top, 'held_out_gain', plan)}"
+    return (
+        f"Early stopping: with every encoder read at its best validation step, {found}. A gain "
+        "that goes away is one that stopping early brings too."
+    )
+
+
+def _fused_along(results: pd.DataFrame, plan: Layout, where: Any) -> str:
+    fused = layouts.fusion(results)
+    if not len(fused):
+        return ""
+    best = law.best(fused).sort_values(plan.axis)
+    gains, harmed = best[helps(best)], best[costs(best)]
+    found = f"gains at {where(gains)}" if len(gains) else "is nowhere shown to gain"
+    if len(harmed):
+        found += f", and loses at λ = {words.value(plan.strengths[-1])} at {where(harmed)}"
+    return f"Fused: a linear probe on all embeddings together {found}."
+
+
+def _where(some: list, every: list, name: str) -> str:
+    """Values of an axis in words: "R ≥ 5", "R = 0, 3 and 8"."""
+    text = [words.value(v) for v in some]
+    if len(some) == len(every):
+        return f"every {name}"
+    if len(some) == 1:
+        return f"{name} = {text[0]}"
+    first = every.index(some[0])
+    if every[first : first + len(some)] == some:
+        if first == 0:
+            return f"{name} ≤ {text[-1]}"
+        if some[-1] == every[-1]:
+            return f"{name} ≥ {text[0]}"
+        return f"{name} from {text[0]} to {text[-1]}"
+    return f"{name} = {words.listed(text)}"
+
+
+def _counted(results: pd.DataFrame, best: pd.DataFrame, plan: Layout) -> Verdict:
+    """Over all tasks and encoders."""
+    gains, harmed = best[helps(best)], best[costs(best)]
+    named = len(best) <= FEW and best["subject"].nunique() == len(best)
+    if not len(gains):
+        headline = "No gain from alignment is shown"
+        headline += f" for {_names(best)}" if named else ""
+    elif named and len(gains) < len(best):
+        headline = (
+            f"Alignment helps {_names(gains)} but is not shown to help {_names(best[~helps(best)])}"
+        )
+    elif named:
+        headline = f"Alignment helps {_names(gains)}"
+    else:
+        headline = f"Alignment helps in {len(gains)} of {len(best)} cases"
+    reasons = [] if named else [f"A case is one encoder of one task; there are {len(best)}."]
+    reasons.append(_largest(best, plan, "held_out_gain"))
+    stopped = layouts.early(results)
+    if len(stopped):
+        left = int(helps(law.best(stopped)).sum())
+        reasons.append(
+            f"Early stopping: with every encoder read at its best validation step, a gain is shown "
+            f"in {left} of {len(best)}."
+        )
+        if left < len(gains):
+            headline += f"; with early stopping, {left} of {len(best)}" if left else NOT_STOPPED
+    if len(harmed):
+        worst = best.loc[best["harm"].idxmin()]
+        reasons.append(
+            f"Too strong: λ = {words.value(worst['strongest'])} costs {len(harmed)} of "
+            f"{len(best)}; most {_case(worst, plan)}, {change(worst, 'harm', plan)}."
+        )
+    else:
+        reasons.append("Too strong: no loss is shown at the strongest setting.")
+    if len(law.columns(results).strengths) > 1:
+        one = law.best(layouts.symmetric(results))
+        if len(one):
+            before, after = (
+                words.number(t["held_out_gain"].mean() * plan.unit.scale, plan.unit.digits, True)
+                for t in (one, best)
+            )
+            reasons.append(
+                f"Strengths of their own: the mean held-out gain is {before} {plan.unit.change} "
+                f"where all encoders share a strength, {after} with every setting to choose from."
+            )
+    fused = layouts.fusion(results)
+    if len(fused):
+        best_fused = law.best(fused)
+        reasons.append(
+            f"Fused: a linear probe on all embeddings together gains in "
+            f"{int(helps(best_fused).sum())} of {len(best_fused)} tasks and loses at the strongest "
+            f"λ in {int(costs(best_fused).sum())}."
+        )
+    return Verdict(headline, reasons)
+
+
+def _names(rows: pd.DataFrame) -> str:
+    return words.listed([words.shorten(str(name), 24) for name in rows["subject"]])
+
+
+def _largest(best: pd.DataFrame, plan: Layout, column: str) -> str:
+    top = best.loc[best[column].idxmax()]
+    what = "held-out gain" if column == "held_out_gain" else "gain"
+    return (
+        f"The largest {what}: {_case(top, plan)}, {change(top, column, plan)}; "
+        f"λ* = {words.value(top['strength_star'])}."
+    )
+
+
+def _case(row: pd.Series, plan: Layout) -> str:
+    keys = ([plan.axis] if plan.axis else []) + plan.panels
+    task = " · ".join(words.setting(k, row[k]) for k in keys)
+    return f"{row['subject']} ({task})" if task else str(row["subject"])
+
+
+def change(row: pd.Series, column: str, plan: Layout) -> str:
+    """A change with its interval: "+1.6 [+1.3, +1.9] points"."""
+    value, low, high = (
+        words.number(row[f"{column}{end}"] * plan.unit.scale, plan.unit.digits, True)
+        for end in ("", "_low", "_high")
+    )
+    interval = "" if low == "–" else f" [{low}, {high}]"
+    return f"{value}{interval} {plan.unit.change}"
+
+
+def _rank(value: float) -> str:
+    return words.number(value, 2)

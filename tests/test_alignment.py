@@ -1,0 +1,159 @@
+"""The contrastive module against float64 textbook formulas and its own promises."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redalign_jax import alignment
+
+
+def projections(n, d, seed, count=2):
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((count, n, d))
+    # related rows, so that positives stand out as they do after training
+    z[1:] = z[:1] + rng.uniform(0.1, 2) * z[1:]
+    return z / np.linalg.norm(z, axis=-1, keepdims=True)
+
+
+def log_softmax64(s, axis):
+    s = s - s.max(axis=axis, keepdims=True)
+    return s - np.log(np.exp(s).sum(axis=axis, keepdims=True))
+
+
+def info_nce64(a, b, t):
+    """Value and gradients, of a, b and log t, by the book: softmax minus identity, float64."""
+    n = len(a)
+    s = a @ b.T / t
+    rows, columns = log_softmax64(s, 1), log_softmax64(s, 0)
+    value = -(np.trace(rows) + np.trace(columns)) / (2 * n)
+    g = (np.exp(rows) + np.exp(columns) - 2 * np.eye(n)) / (2 * n)
+    return value, g @ b / t, g.T @ a / t, -np.sum(g * s)
+
+
+# Few shapes, so that few programs are compiled; values and temperatures vary freely.
+SHAPES = [(2, 1), (7, 3), (32, 16), (128, 8)]
+info_nce_grad = {
+    bounded: jax.jit(
+        jax.value_and_grad(
+            lambda a, b, log_t, bounded=bounded: alignment.info_nce(
+                a, b, jnp.exp(log_t), bounded=bounded
+            ),
+            argnums=(0, 1, 2),
+        )
+    )
+    for bounded in (False, True)
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(SHAPES),
+    st.floats(-2, 1).map(lambda e: 10.0**e),
+    st.integers(0, 2**31),
+)
+def test_info_nce_and_gradients_match_float64(shape, temperature, seed):
+    a, b = (z.astype(np.float32) for z in projections(*shape, seed))
+    log_t = np.log(np.float32(temperature))
+    expected = info_nce64(a.astype(float), b.astype(float), np.exp(float(log_t)))
+    for bounded in {False, temperature >= 1.01 * alignment.BOUNDED_TEMPERATURE}:
+        value, gradients = info_nce_grad[bounded](a, b, log_t)
+        # a float32 inner product is off by about 1e-7, its logit by 1/t of that
+        roundoff = 1e-5 * max(1, 0.1 / temperature)
+        np.testing.assert_allclose(value, expected[0], rtol=1e-5, atol=roundoff)
+        for got, want, size in zip(
+            gradients, expected[1:], (1 / temperature,) * 2 + (1,), strict=True
+        ):
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=roundoff * size)
+
+
+def test_bounded_form_holds_down_to_its_limit():
+    t = alignment.BOUNDED_TEMPERATURE
+    a = projections(16, 4, 0)[0]
+    # the hardest case: every negative is the exact opposite of its anchor
+    a = np.concatenate([a[:1], -a[:1], a[1:2], -a[1:2]]).astype(np.float32)
+    value, gradients = info_nce_grad[True](a, a, np.log(np.float32(t)))
+    expected = info_nce64(a.astype(float), a.astype(float), t)
+    np.testing.assert_allclose(value, expected[0], atol=1e-5)
+    for got, want in zip(gradients, expected[1:], strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-4)
+
+
+def test_info_nce_takes_unnormalised_vectors_in_the_two_pass_form():
+    a, b = 100 * projections(8, 4, 1)
+    value = alignment.info_nce(jnp.float32(a), jnp.float32(b), 0.01)
+    np.testing.assert_allclose(value, info_nce64(a, b, 0.01)[0], rtol=1e-5)
+
+
+def test_siglip_matches_float64():
+    a, b = projections(12, 5, 2)
+    t, bias = 0.1, -10.0
+    s = a @ b.T / t + bias
+    y = 2 * np.eye(12) - 1
+    expected = np.sum(np.log1p(np.exp(-y * s))) / 12
+    got = alignment.siglip(jnp.float32(a), jnp.float32(b), t, bias)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_vicreg_matches_float64():
+    rng = np.random.default_rng(3)
+    a, b = rng.standard_normal((2, 20, 6)) * rng.uniform(0.1, 2, 6)
+    expected = np.mean((a - b) ** 2)
+    for z in (a, b):
+        cov = np.cov(z.T)
+        expected += np.mean(np.maximum(0, 1 - np.sqrt(np.diag(cov) + 1e-4)))
+        expected += 0.04 * (np.sum(cov**2) - np.sum(np.diag(cov) ** 2)) / 6
+    np.testing.assert_allclose(
+        alignment.vicreg(jnp.float32(a), jnp.float32(b)), expected, rtol=1e-5
+    )
+
+
+def test_normalise_survives_a_zero_row():
+    value, gradient = jax.value_and_grad(lambda x: alignment.normalise(x).sum())(jnp.zeros((2, 3)))
+    assert value == 0
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 3.0])
+def test_scale_gradient_is_identity_forward(scale):
+    x = jnp.float32(np.random.default_rng(4).standard_normal((5, 3)))
+    value, gradient = jax.value_and_grad(
+        lambda x: jnp.sum(alignment.scale_gradient(x, scale) ** 2)
+    )(x)
+    assert value == jnp.sum(x**2)
+    np.testing.assert_allclose(gradient, scale * 2 * x, rtol=1e-6)
+
+
+def test_share_mask_is_continuous_in_the_share():
+    np.testing.assert_allclose(alignment.share_mask(4, 0.0), [0, 0, 0, 0])
+    np.testing.assert_allclose(alignment.share_mask(4, 0.625), [1, 1, 0.5, 0])
+    np.testing.assert_allclose(alignment.share_mask(4, 1.0), [1, 1, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("constant", [1, 1, 1, 0, 0]),
+        ("linear_warmup", [0, 0.5, 0.9, 0, 0]),
+        ("linear_decay", [1, 0.5, 0.1, 0, 0]),
+        ("cosine_warmup", [0, 0.5, (1 - np.cos(0.9 * np.pi)) / 2, 0, 0]),
+        ("cosine_decay", [1, 0.5, (1 + np.cos(0.9 * np.pi)) / 2, 0, 0]),
+    ],
+)
+def test_schedules_end_where_they_are_told(name, values):
+    progress = jnp.array([0, 0.25, 0.45, 0.5, 0.9])
+    got = [alignment.schedule(name, p, 0.5) for p in progress]
+    np.testing.assert_allclose(got, values, atol=1e-6)
+    assert alignment.schedule(name, jnp.float32(0), 0.0) == 0
+
+
+def test_all_pairs_of_three_are_the_three_pairs():
+    z = [jnp.float32(p) for p in projections(6, 4, 5, count=3)]
+    got = alignment.all_pairs(lambda a, b: alignment.info_nce(a, b, 0.2), z)
+    expected = [
+        info_nce64(np.float64(z[a]), np.float64(z[b]), 0.2)[0] for a, b in ((0, 1), (0, 2), (1, 2))
+    ]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    assert alignment.all_pairs(lambda a, b: 0.0, z[:1]).shape == (0,)
