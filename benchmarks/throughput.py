@@ -47,9 +47,10 @@ sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
 from benchmarks import roofline  # noqa: E402
 from redalign_jax import config as configs  # noqa: E402
-from redalign_jax import devices, sweep  # noqa: E402
+from redalign_jax import devices, grid  # noqa: E402
 from redalign_jax.data import redundancy_bits  # noqa: E402
 from redalign_jax.measures import Settings  # noqa: E402
+from redalign_jax.model import Hyper  # noqa: E402
 from redalign_jax.program import Program, fit  # noqa: E402
 from redalign_jax.training import Plan  # noqa: E402
 
@@ -80,7 +81,7 @@ class Rates(NamedTuple):
     processor: np.ndarray
 
 
-def engine(config: ConfigDict, group: sweep.Group) -> tuple[Contestant, Program]:
+def engine(config: ConfigDict, group: grid.Group) -> tuple[Contestant, Program]:
     """One block of the sweep that `config` describes, from init to its last step."""
     train, mesh = config.train, devices.mesh()
     settings = configs.hyper_points(config.hyper)
@@ -92,15 +93,15 @@ def engine(config: ConfigDict, group: sweep.Group) -> tuple[Contestant, Program]
         (len(group.cells), len(settings)),
         group.example,
     )
-    rows, wide = program.shape
-    tasks = [cell.load() for cell in group.cells[:rows]]
-    arrays = [sweep.Data(task.train, task.valid, task.test) for task in tasks]
-    hyper = sweep.hyper_arrays(settings[:wide], len(group.model.modalities))
+    chunk = next(grid.chunks(len(group.cells), len(settings), program.shape))
+    columns = np.array([block for _, block in chunk])
+    tasks = [grid.arrays(group.cells[number].load()) for number, _ in chunk]
+    hypers = grid.hyper_arrays(settings, len(group.model.modalities))
     hyper, seeds, data = jax.device_put(
         (
-            jax.tree.map(lambda a: np.stack([a] * rows), hyper),
-            np.array([cell.seed for cell in group.cells[:rows]], np.uint32),
-            jax.tree.map(lambda *a: np.stack(a), *arrays),
+            Hyper(*(a[columns] for a in hypers)),
+            np.array([group.cells[number].seed for number, _ in chunk], np.uint32),
+            jax.tree.map(lambda *a: np.stack(a), *tasks),
         ),
         NamedSharding(mesh, P(devices.RUNS)),
     )
@@ -111,12 +112,12 @@ def engine(config: ConfigDict, group: sweep.Group) -> tuple[Contestant, Program]
             state, _ = program.segment(hyper, seeds, data, state, np.int32(first))
         jax.block_until_ready(state)
 
-    note = f"{rows * wide} runs at a time on {mesh.size} devices"
-    return Contestant(work, rows * wide * train.steps, note), program
+    note = f"{columns.size} runs at a time on {mesh.size} devices"
+    return Contestant(work, columns.size * train.steps, note), program
 
 
 def torch_contestants(
-    config: ConfigDict, group: sweep.Group, layers: roofline.Layers, run_steps: int
+    config: ConfigDict, group: grid.Group, layers: roofline.Layers, run_steps: int
 ) -> dict[str, Contestant]:
     """The peers, after proof that they do the same work, each in its fastest setting."""
     import torch
@@ -266,7 +267,7 @@ def main() -> None:
     devices.prepare()
     machine = _machine()
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
-    (group,) = sweep.groups(config)
+    (group,) = grid.groups(config)
     train, mesh = config.train, devices.mesh()
     sizes = (group.example.train.x[0].shape[1], *config.encoder.widths, config.encoder.embedding)
     layers = list(zip(sizes, (*sizes[1:], group.model.classes), strict=True))

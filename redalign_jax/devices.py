@@ -1,5 +1,6 @@
 """The devices a sweep runs on."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -20,10 +21,9 @@ def prepare() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
     if not told and "JAX_NUM_CPU_DEVICES" not in os.environ:
-        try:
+        # JAX has started; no affinity on this system
+        with contextlib.suppress(RuntimeError, AttributeError):
             jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
-        except (RuntimeError, AttributeError):  # JAX has started; no affinity on this system
-            pass
 
 
 def mesh() -> jax.sharding.Mesh:

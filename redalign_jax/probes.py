@@ -14,7 +14,7 @@ def _inverse(a: Array) -> Array:
 
 
 def _standardised(train: Array, test: Array) -> tuple[Array, Array]:
-    """Columns with training mean 0 and deviation 1 (a constant one becomes 0), and a column of 1."""
+    """Training mean 0 and deviation 1 per column (a constant one becomes 0), and a column of 1."""
     mean = jnp.mean(train, axis=0)
     std = jnp.std(train, axis=0)
     scale = jnp.where(std > 1e-6, 1 / jnp.maximum(std, 1e-6), 0)
@@ -31,8 +31,9 @@ def logistic(
 
         min_W  −(1/n) Σ_i log softmax(x_i W)_{y_i} + (l2/2) ‖W without intercept‖²
 
-    The Hessian is at most ½ XᵀX/n for every class (Böhning 1992), so one inverse preconditions accelerated gradient steps, restarted where momentum points uphill
-    (O'Donoghue & Candès 2015): no step size, the same program for every run.
+    The Hessian is at most ½ XᵀX/n for every class (Böhning 1992), so one inverse preconditions
+    accelerated gradient steps, restarted where momentum points uphill (O'Donoghue & Candès 2015):
+    no step size, the same program for every run.
 
     Args:
       x: (n, d) training embeddings; standardised here.

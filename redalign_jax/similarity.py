@@ -225,7 +225,7 @@ def _centred(x: Array) -> Array:
     # Relative to the first row a constant column is exactly 0; a mean over many rows is not exact.
     offset = x - x[0]
     varies = jnp.max(jnp.abs(offset), 0) > 8 * _EPSILON * jnp.max(jnp.abs(x), 0)
-    return _scaled(jnp.where(varies, offset - jnp.mean(offset, 0), 0))
+    return jnp.where(varies, offset - jnp.mean(offset, 0), 0)
 
 
 def _squared_norm(x: Array, y: Array) -> Array:

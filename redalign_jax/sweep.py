@@ -2,8 +2,6 @@
 
 import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,150 +14,20 @@ from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from redalign_jax import alignment, config as configs, data, devices, results, workdir
-from redalign_jax.data.task import Task
-from redalign_jax.encoders import MLP
-from redalign_jax.errors import UserError
+from redalign_jax import alignment, devices, grid, results, workdir
+from redalign_jax import config as configs
+from redalign_jax.grid import Group
 from redalign_jax.measures import Settings
-from redalign_jax.model import Hyper, Model
+from redalign_jax.model import Model
 from redalign_jax.program import Program, fit
-from redalign_jax.training import Data, Plan
+from redalign_jax.training import Curve, Plan
+
+Table = dict[tuple, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One task of the grid: a point of the task axis with a seed.
-
-    Attributes:
-      place: its number in the grid.
-      columns: task axes and seed, as columns of the results.
-      config: the `data` section at this point.
-      seed: of samples, splits, init and batches.
-    """
-
-    place: int
-    columns: dict[str, Any]
-    config: ConfigDict
-    seed: int
-
-    def load(self) -> Task:
-        """The task."""
-        return data.load(self.config, self.seed)
-
-
-@dataclass
-class Group:
-    """Tasks of equal shapes, which share a program.
-
-    Attributes:
-      model: the choices.
-      example: one task's arrays.
-      cells: the tasks.
-    """
-
-    model: Model
-    example: Data
-    cells: list[Cell] = field(default_factory=list)
-
-
-def _arrays(task: Task) -> Data:
-    return Data(task.train, task.valid, task.test)
-
-
-def build_model(config: ConfigDict, task: Task) -> Model:
-    """The network that `config` describes for this task."""
-    encoder = config.encoder
-    projection = config.alignment.projection
-    learned = config.alignment.learned_temperature
-    return Model(
-        modalities=task.modalities,
-        classes=task.classes,
-        encoder=MLP(tuple(encoder.widths), encoder.embedding, encoder.activation),
-        projector=MLP(tuple(projection[:-1]), projection[-1], encoder.activation)
-        if projection
-        else None,
-        objective=config.alignment.objective,
-        schedule=config.alignment.schedule,
-        learned_temperature=learned,
-        bounded=not learned and min(config.hyper.temperature) >= alignment.BOUNDED_TEMPERATURE,
-    )
-
-
-def _check_task(config: ConfigDict, task: Task) -> None:
-    pairs = len(task.train.x[0])
-    if config.train.batch > pairs:
-        raise UserError(
-            f"train.batch: {config.train.batch} is above the training split's {pairs} pairs"
-        )
-    examples = min(config.measure.examples, len(task.test.y))
-    if config.measure.neighbours >= examples:
-        raise UserError(
-            f"measure.neighbours: {config.measure.neighbours} must be below the {examples} test "
-            "examples that are compared"
-        )
-    for strength in config.hyper.strength:
-        if isinstance(strength, tuple) and len(strength) != len(task.modalities):
-            raise UserError(
-                f"hyper.strength: {strength} is not one number per modality, "
-                f"{', '.join(task.modalities)}"
-            )
-
-
-def cells(config: ConfigDict) -> list[Cell]:
-    """All tasks of the grid, in the order of the results."""
-    seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
-    points = configs.data_points(config.data)
-    return [
-        Cell(place, {**columns, "seed": seed}, point, seed)
-        for place, (columns, point, seed) in enumerate(
-            (columns, point, seed) for columns, point in points for seed in seeds
-        )
-    ]
-
-
-def groups(config: ConfigDict) -> list[Group]:
-    """The tasks by shape. The first task of every point is loaded, and checked, for it."""
-    found: dict[Any, Group] = {}
-    point, key = None, None
-    for cell in cells(config):
-        if cell.config is not point:
-            point = cell.config
-            task = cell.load()
-            _check_task(config, task)
-            model, arrays = build_model(config, task), _arrays(task)
-            shapes = jax.tree.map(lambda a: (a.shape, a.dtype.str), arrays)
-            key = (model, tuple(jax.tree.leaves(shapes)))
-            found.setdefault(key, Group(model, arrays))
-        found[key].cells.append(cell)
-    return list(found.values())
-
-
-def hyper_arrays(settings: list[dict[str, Any]], modalities: int) -> Hyper:
-    """The settings as arrays: strength (n, M), the others (n,)."""
-    columns = {name: [s[name] for s in settings] for name in Hyper._fields}
-    columns["strength"] = [np.broadcast_to(v, modalities) for v in columns["strength"]]
-    return Hyper(**{name: np.asarray(v, np.float32) for name, v in columns.items()})
-
-
-def _chunks(cell_count: int, setting_count: int, program: Program) -> Iterator[list[tuple]]:
-    """Rows of each block: (task, settings). Blocks are padded by repeating what they hold."""
-    rows, wide = program.shape
-    starts = range(0, setting_count, wide)
-    # the last block of settings reaches back, so that it is as wide as the others
-    blocks = [np.arange(s, s + wide) - max(0, s + wide - setting_count) for s in starts]
-    work = [(cell, block) for cell in range(cell_count) for block in blocks]
-    for first in range(0, len(work), rows):
-        chunk = work[first : first + rows]
-        yield chunk + chunk[-1:] * (rows - len(chunk))
-
-
-def run_group(
-    config: ConfigDict, group: Group, settings: list[dict[str, Any]], bar: tqdm
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Trains and measures every run of a group: its part of the results and of the curves."""
-    mesh = devices.mesh()
+def _program(config: ConfigDict, group: Group, setting_count: int) -> Program:
     train, measure = config.train, config.measure
-    program = fit(
+    return fit(
         group.model,
         Plan(train.steps, train.batch, train.evaluations),
         Settings(
@@ -167,38 +35,43 @@ def run_group(
             measure.neighbours,
             measure.probe_examples,
         ),
-        mesh,
-        (len(group.cells), len(settings)),
+        devices.mesh(),
+        (len(group.cells), setting_count),
         group.example,
         config.sweep.chunk,
     )
-    placed = NamedSharding(mesh, P(devices.RUNS))
-    hypers = hyper_arrays(settings, len(group.model.modalities))
+
+
+def run_group(
+    config: ConfigDict, group: Group, settings: list[dict[str, Any]], bar: tqdm
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Trains and measures every run of a group: its part of the results and of the curves."""
+    program = _program(config, group, len(settings))
+    placed = NamedSharding(devices.mesh(), P(devices.RUNS))
+    hypers = grid.hyper_arrays(settings, len(group.model.modalities))
     shape = (len(group.cells), len(settings))
-    measured: dict[tuple, np.ndarray] = {}
-    curves: dict[tuple, np.ndarray] = {}
+    measured: Table = {}
+    curves: Table = {}
     diverged = np.zeros(shape, bool)
 
-    def keep(table: dict[tuple, np.ndarray], key: tuple, at: tuple, values: np.ndarray) -> None:
+    def keep(table: Table, key: tuple, at: tuple, values: np.ndarray) -> None:
         table.setdefault(key, np.full(shape, np.nan))[at] = values
 
-    steps = train.steps // train.evaluations
-    for chunk in _chunks(len(group.cells), len(settings), program):
+    steps = config.train.steps // config.train.evaluations
+    for chunk in grid.chunks(*shape, program.shape):
+        rows, columns = np.array([[c] for c, _ in chunk]), np.array([b for _, b in chunk])
+        at = (rows, columns)
         tasks = {c: group.cells[c].load() for c, _ in chunk}
-        at = (np.array([[c] for c, _ in chunk]), np.array([block for _, block in chunk]))
-        block = jax.tree.map(lambda *a: np.stack(a), *(_arrays(tasks[c]) for c, _ in chunk))
-        block = jax.device_put(block, placed)
+        stacked = jax.tree.map(lambda *a: np.stack(a), *(grid.arrays(tasks[c]) for c, _ in chunk))
         seeds = np.array([group.cells[c].seed for c, _ in chunk], np.uint32)
-        seeds = jax.device_put(seeds, placed)
-        hyper = jax.device_put(jax.tree.map(lambda a: a[at[1]], hypers), placed)
-        new = program.shape.rows * program.shape.settings
+        hyper = type(hypers)(*(a[columns] for a in hypers))
+        hyper, seeds, block = jax.device_put((hyper, seeds, stacked), placed)
         state = program.start(hyper, seeds, block)
-        for evaluation in range(train.evaluations):
-            first = np.int32(evaluation * steps)
-            state, curve = program.segment(hyper, seeds, block, state, first)
+        for first in range(0, config.train.steps, steps):
+            state, curve = program.segment(hyper, seeds, block, state, np.int32(first))
             for key, values in _curve_columns(group.model, jax.device_get(curve)).items():
-                keep(curves, (int(first) + steps, *key), at, values)
-            bar.update(new * steps)
+                keep(curves, (first + steps, *key), at, values)
+            bar.update(columns.size * steps)
         for key, values in jax.device_get(program.measure(hyper, block, state)).items():
             keep(measured, key, at, values)
         for c, task in tasks.items():
@@ -207,7 +80,7 @@ def run_group(
         diverged[at] = jax.device_get(state.diverged)
     runs = _runs(config, group, settings, diverged)
 
-    def flat(table: dict[tuple, np.ndarray]) -> dict[tuple, np.ndarray]:
+    def flat(table: Table) -> Table:
         return {key: values.ravel() for key, values in table.items()}
 
     return (
@@ -216,8 +89,8 @@ def run_group(
     )
 
 
-def _curve_columns(model: Model, curve: Any) -> dict[tuple[str, str], np.ndarray]:
-    columns = {}
+def _curve_columns(model: Model, curve: Curve) -> Table:
+    columns: Table = {}
     for m, name in enumerate(model.modalities):
         columns[name, "task_loss"] = curve.task_loss[..., m]
         sign, metric = (1, "valid_accuracy") if model.classes else (-1, "valid_mae")
@@ -274,7 +147,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     folder = Path(folder)
     devices.prepare()
     configs.check(config)
-    parts = groups(config)
+    parts = grid.groups(config)
     workdir.claim(folder, config)
     if (folder / "results.parquet").exists():
         logging.info("%s is finished; its results are read", folder)
@@ -284,7 +157,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     total = count * config.train.steps
     hidden = None if progress is None else not progress
     began = time.monotonic()
-    # XLA runs one LAPACK call per thread already; threads of BLAS's own on top fight over the cores.
+    # XLA calls LAPACK from threads of its own; BLAS's threads on top would fight over the cores.
     with (
         threadpool_limits(1, user_api="blas"),
         tqdm(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from small import experiment
 
-from redalign_jax import batches, devices, program, sweep, training
+from redalign_jax import batches, devices, grid, program, sweep, training
 from redalign_jax.errors import UserError
 from redalign_jax.measures import Settings
 
@@ -85,9 +85,9 @@ def test_a_diverging_run_does_not_disturb_its_neighbours(reference, tmp_path):
 def test_init_and_batches_are_exactly_shared():
     """Bit for bit: in a block, in a block of another shape, and alone."""
     config = experiment()
-    group = sweep.groups(config)[0]
+    group = grid.groups(config)[0]
     plan, settings = training.Plan(20, 32, 20), Settings(40, 5, 64)
-    one = sweep.hyper_arrays([{**_plain(config), "strength": 1.0}], 2)
+    one = grid.hyper_arrays([{**_plain(config), "strength": 1.0}], 2)
 
     def start(shape):
         block = program.compile_block(

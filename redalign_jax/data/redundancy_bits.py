@@ -68,7 +68,7 @@ def _states() -> np.ndarray:
 
 
 def process(redundancy: int, temperature: float, seed: int) -> Process:
-    """The process at redundancy R ∈ 0..8, label temperature T > 0, and a seed for W and the bits."""
+    """The process at redundancy R ∈ 0..8 and label temperature T > 0; the seed draws W and bits."""
     rng = np.random.default_rng([seed, 0])
     weights = rng.uniform(size=(RELEVANT, CLASSES))
     weights /= np.linalg.norm(weights, axis=1, keepdims=True)
@@ -108,7 +108,7 @@ def joint(p: Process) -> np.ndarray:
 
 
 def bayes_accuracy(p: Process) -> dict[str, float]:
-    """The best possible accuracy from x1, x2, both ("x1|x2"), and the bits of c alone ("shared")."""
+    """The best possible accuracy from x1, x2, both ("x1|x2"), and the bits of c ("shared")."""
     states = _states()
     conditional = np.exp(_log_softmax(states @ p.weights / p.temperature + p.bias))
     seen = {

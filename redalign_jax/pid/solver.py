@@ -244,9 +244,7 @@ def solve(p: jax.Array, tol: jax.Array | float, max_steps: jax.Array | int) -> B
     mu = jnp.where(keep_b, _log(_conditional(b)), 0)
     slack = _log(_conditional(weight)) - lam[:, None] - mu[None]
     shift = _START - jnp.min(jnp.where(live, slack, jnp.inf))
-    point = _Point(
-        weight, jnp.where(live, slack + shift, 1), jnp.where(keep_a, lam - shift, 0), mu
-    )
+    point = _Point(weight, jnp.where(live, slack + shift, 1), jnp.where(keep_a, lam - shift, 0), mu)
 
     def unfinished(state: tuple[_Point, Bounds]) -> jax.Array:
         point, bounds = state

@@ -49,7 +49,7 @@ def change(results: pd.DataFrame, plan: Layout) -> Chart:
     if plan.axis:
         mean = law.curves(layouts.encoder_mean(results), metric)
         panels = [
-            Panel(title, _along(rows, plan), (0.0, ""))
+            Panel(title, _along(rows, plan), zero=True)
             for title, rows in layouts.parts(mean, plan.panels)
         ]
         what = f"One line per {words.long_name(plan.axis)}, averaged over the encoders."
@@ -58,7 +58,7 @@ def change(results: pd.DataFrame, plan: Layout) -> Chart:
         fused = law.curves(layouts.fusion(results), metric)
         every = pd.concat([curve, fused], ignore_index=True)
         panels = [
-            Panel(title, _per_encoder(rows, plan), (0.0, ""))
+            Panel(title, _per_encoder(rows, plan), zero=True)
             for title, rows in layouts.parts(every, plan.panels)
         ]
         what = f"One line per encoder; “{layouts.FUSION}” is a linear probe on all embeddings."
@@ -75,8 +75,7 @@ def change(results: pd.DataFrame, plan: Layout) -> Chart:
             _ticks(plan),
             words.long_name(plan.axis) if plan.axis else "",
             f"{words.short_name(plan.axis)} = " if plan.axis else "",
-            3.4 if large else 1.7,
-            3.5 if large else 1.85,
+            height=3.5 if large else 1.85,
         ),
     )
 
@@ -97,7 +96,7 @@ def encoders(results: pd.DataFrame, plan: Layout) -> Chart:
         what += f"; “{layouts.FUSION}”, a linear probe on all embeddings together"
     every = pd.concat([law.curves(t, plan.metric) for t in tables], ignore_index=True)
     panels = [
-        Panel(_title(words.shorten(str(subject), 30), title), _along(rows, plan), (0.0, ""))
+        Panel(_title(words.shorten(str(subject), 30), title), _along(rows, plan), zero=True)
         for title, part in layouts.parts(every, plan.panels)
         for subject, rows in part.groupby("subject", sort=False)
     ]
@@ -136,9 +135,9 @@ def similarity(results: pd.DataFrame, plan: Layout, config: dict[str, Any]) -> C
                 name = title
             if plan.axis:
                 for measure, rows in of_pair.groupby("measure", sort=False):
-                    level = (chance, "chance") if chance and measure == "mutual_knn" else None
+                    level = chance if measure == "mutual_knn" else None
                     shown = _along(rows, plan, "value", 1)
-                    panels.append(Panel(_title(MEASURES[measure], name), shown, level))
+                    panels.append(Panel(_title(MEASURES[measure], name), shown, chance=level))
             else:
                 shown = [
                     _line(rows, plan, MEASURES[measure], look, "value", 1)
@@ -148,7 +147,7 @@ def similarity(results: pd.DataFrame, plan: Layout, config: dict[str, Any]) -> C
                         strict=False,
                     )
                 ]
-                panels.append(Panel(name, shown, (chance, "chance, k-NN") if chance else None))
+                panels.append(Panel(name, shown, chance=chance))
     dashed = f"Dashed: mutual k-NN of unrelated embeddings, {chance:.3f}. " if chance else ""
     return _multiples(
         "similarity",
@@ -161,7 +160,6 @@ def similarity(results: pd.DataFrame, plan: Layout, config: dict[str, Any]) -> C
             "similarity",
             _ticks(plan),
             words.long_name(plan.axis) if plan.axis else "",
-            panel=3.4 if len(panels) == 1 else 1.7,
             height=3.0 if len(panels) == 1 else 1.85,
         ),
     )

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from redalign_jax.report.words import number, shorten
 
-ROW = 0.2  # inches
+ROW, CELL = 0.2, 0.85  # inches, a row and the widest cell
 CHARACTER = 0.068
 GAP = 0.35  # rows, between tasks
 
@@ -31,7 +31,6 @@ class Row(NamedTuple):
 
 def draw(rows: Sequence[Row], columns: Sequence[str], digits: int, width: float) -> Figure:
     """Blue is better, orange worse; numbers and weight say the same in black and white."""
-    width = min(width, 2.2 + 0.75 * len(columns))
     names = [
         (shorten(row.task, 24) if i == 0 or row.task != rows[i - 1].task else "", row.encoder)
         for i, row in enumerate(rows)
@@ -45,12 +44,11 @@ def draw(rows: Sequence[Row], columns: Sequence[str], digits: int, width: float)
     top, bottom = 0.08, 0.45
     total = height + top + bottom
     figure = Figure(figsize=(width, total))
-    ax = figure.add_axes(
-        (left / width, bottom / total, (width - left - 0.05) / width, height / total)
-    )
+    cell = min(CELL, (width - left - 0.05) / len(columns))
+    across = cell * len(columns)
+    ax = figure.add_axes((left / width, bottom / total, across / width, height / total))
     ax.set_xlim(-0.5, len(columns) - 0.5)
     ax.set_ylim(places[-1] + 0.5, -0.5)
-    cell = (width - left) / len(columns)
     written = cell > CHARACTER * 4
     every = np.concatenate([row.change[np.isfinite(row.change)] for row in rows])
     most = float(np.quantile(np.abs(every), 0.95)) or 1.0
@@ -58,9 +56,9 @@ def draw(rows: Sequence[Row], columns: Sequence[str], digits: int, width: float)
         _row(ax, row, place, most, digits if cell > CHARACTER * (4 + digits) else 0, written)
     for (task, encoder), place in zip(names, places, strict=True):
         y = ax.get_yaxis_transform()
-        x = -0.08 / (width - left)
+        x = -0.08 / across
         ax.text(x, place, shorten(encoder, 24), transform=y, ha="right", va="center")
-        x -= (CHARACTER * longest[1] + 0.1) / (width - left)
+        x -= (CHARACTER * longest[1] + 0.1) / across
         ax.text(x, place, task, transform=y, ha="right", va="center", weight="bold")
     ax.set_xticks(range(len(columns)), columns)
     ax.set_yticks([])
@@ -77,12 +75,10 @@ def _row(ax: Axes, row: Row, place: float, most: float, digits: int, written: bo
         if not np.isfinite(change):
             ax.text(x, place, "–", ha="center", va="center", color="#777777")
             continue
-        colour = colours(0.5 + 0.42 * float(np.clip(change / most, -1, 1)))
+        colour = colours(0.5 + 0.33 * float(np.clip(change / most, -1, 1)))
         ax.add_patch(Rectangle((x - 0.5, place - 0.5), 1, 1, facecolor=colour, edgecolor="white"))
         if not written:
             continue
-        red, green, blue, _ = colour
-        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
         sure = row.low[x] > 0 or row.high[x] < 0
         ax.text(
             x,
@@ -90,7 +86,7 @@ def _row(ax: Axes, row: Row, place: float, most: float, digits: int, written: bo
             number(change, digits, True),
             ha="center",
             va="center",
-            color="white" if dark else "#111111" if sure else "#555555",
+            color="#111111" if sure else "#555555",
             weight="bold" if sure else "normal",
         )
     ax.add_patch(

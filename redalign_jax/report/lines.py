@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from redalign_jax.report.looks import Look
+from redalign_jax.report.looks import TOGETHER, Look
 from redalign_jax.report.words import shorten
 
 CHARACTER = 0.068  # inches, of a tick label
+TITLE = 0.08
 ROW = 0.17  # inches, of a legend
 DIRECT = 3.0  # inches, a panel from which on lines carry their names
 LOPSIDED = 5.0  # losses this many times the gains get a logarithmic scale
@@ -36,14 +37,16 @@ class Panel(NamedTuple):
     Attributes:
       title: above it.
       lines: what it shows.
-      level: a height to compare with and its name, "" for a zero line.
+      zero: draw a line at 0.
+      chance: a height to compare with, dashed.
       y_label: where panels differ in what they show.
       y_ticks: names of the places 0, 1, … on the vertical axis.
     """
 
     title: str
     lines: list[Line]
-    level: tuple[float, str] | None = None
+    zero: bool = False
+    chance: float | None = None
     y_label: str = ""
     y_ticks: tuple[str, ...] = ()
 
@@ -58,6 +61,7 @@ class Frame(NamedTuple):
       legend: title of the legend.
       prefix: before a line's name where the line itself carries it.
       panel: inches, the least width of a panel.
+      columns: panels in a row, at most.
       height: inches, of a panel.
       shared: one vertical scale for all panels.
     """
@@ -68,13 +72,14 @@ class Frame(NamedTuple):
     legend: str = ""
     prefix: str = ""
     panel: float = 1.7
+    columns: int = 4
     height: float = 1.85
     shared: bool = True
 
 
 def draw(panels: Sequence[Panel], frame: Frame, width: float) -> Figure:
     """Panels in reading order, as many in a row as the width allows, and one legend."""
-    most = max(1, min(len(panels), int(width / frame.panel)))
+    most = max(1, min(len(panels), frame.columns, int(width / frame.panel)))
     rows = math.ceil(len(panels) / most)
     columns = math.ceil(len(panels) / rows)
     entries = _entries(panels)
@@ -115,7 +120,9 @@ def draw(panels: Sequence[Panel], frame: Frame, width: float) -> Figure:
 
 
 def _panel(ax: Axes, panel: Panel, frame: Frame, width: float, limits: tuple[float, float]) -> None:
-    ax.set_title(shorten(panel.title, max(8, int(width / 0.085))))
+    limit = max(8, int((width - 0.35) / TITLE))
+    lines = [panel.title] if len(panel.title) <= limit else panel.title.split(" · ")
+    ax.set_title("\n".join(shorten(line, limit) for line in lines))
     if panel.y_ticks:
         ax.set_yticks(range(len(panel.y_ticks)), panel.y_ticks)
         ax.set_ylim(-0.4, len(panel.y_ticks) - 0.6)
@@ -123,12 +130,9 @@ def _panel(ax: Axes, panel: Panel, frame: Frame, width: float, limits: tuple[flo
         _scale(ax, *limits)
     if panel.y_label:
         ax.set_ylabel(panel.y_label)
-    if panel.level:
-        height, name = panel.level
-        ax.axhline(height, color="#555555", linewidth=0.9, zorder=1, dashes=(3, 2) if name else ())
-        if name:
-            across = ax.get_yaxis_transform()
-            ax.text(0.99, height, name, transform=across, ha="right", va="bottom", color="#444444")
+    for height, how in ((0.0 if panel.zero else None, {}), (panel.chance, {"dashes": (3, 2)})):
+        if height is not None:
+            ax.axhline(height, color="#555555", linewidth=0.9, zorder=1, **how)
     step = min(0.045, 0.4 / max(1, len(panel.lines)))
     for i, line in enumerate(panel.lines):
         # neighbours step aside a little, so that their intervals can be told apart
@@ -192,10 +196,8 @@ def _drawn(look: Look) -> dict[str, Any]:
 
 def _entries(panels: Sequence[Panel]) -> list[Line2D]:
     every = {line.label: line for panel in panels for line in panel.lines}
-    return [
-        Line2D([], [], label=shorten(label, 28), **_drawn(line.look))
-        for label, line in every.items()
-    ]
+    last = sorted(every.values(), key=lambda line: line.look == TOGETHER)
+    return [Line2D([], [], label=shorten(line.label, 28), **_drawn(line.look)) for line in last]
 
 
 def _entry_width(entries: Sequence[Line2D]) -> float:
@@ -205,7 +207,8 @@ def _entry_width(entries: Sequence[Line2D]) -> float:
 def _limits(panels: Sequence[Panel]) -> tuple[float, float]:
     """The least and the largest finite number shown; 0, 1 where there is none."""
     parts = [[*line.y, *line.low, *line.high] for panel in panels for line in panel.lines]
-    parts += [[panel.level[0]] for panel in panels if panel.level]
+    parts += [[0.0] for panel in panels if panel.zero]
+    parts += [[panel.chance] for panel in panels if panel.chance is not None]
     values = np.array([v for part in parts for v in part if math.isfinite(v)])
     return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
 

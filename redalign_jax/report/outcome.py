@@ -38,9 +38,9 @@ def along(results: pd.DataFrame, plan: Layout) -> Chart:
         harms = [_line(rows, plan, look, "harm", scale) for look, rows in groups]
         prefix = f"{title} · " if title else ""
         panels += [
-            Panel(f"{prefix}best strength", stars, None, "λ*", ticks),
-            Panel(f"{prefix}held-out gain", gains, (0.0, ""), plan.unit.change),
-            Panel(f"{prefix}change at the strongest", harms, (0.0, ""), plan.unit.change),
+            Panel(f"{prefix}best strength", stars, y_label="λ*", y_ticks=ticks),
+            Panel(f"{prefix}held-out gain", gains, zero=True, y_label=plan.unit.change),
+            Panel(f"{prefix}change at the strongest", harms, zero=True, y_label=plan.unit.change),
         ]
     axis = words.long_name(plan.axis)
     return Chart(
@@ -53,7 +53,13 @@ def along(results: pd.DataFrame, plan: Layout) -> Chart:
         partial(
             lines.draw,
             panels,
-            Frame(axis, x_ticks=tuple(map(words.value, plan.values)), height=2.1, shared=False),
+            Frame(
+                axis,
+                x_ticks=tuple(map(words.value, plan.values)),
+                height=2.1,
+                columns=3,
+                shared=False,
+            ),
         ),
     )
 

@@ -33,17 +33,19 @@ def build(
     found = verdict.of(results, plan, summary["trends"])
     source = about["config"]["data"].get("source", "experiment")
     figures = [_figure(number, figure) for number, figure in enumerate(drawn, 1)]
+    # the table belongs to the figure of what it holds
+    told = next((i for i, f in enumerate(drawn, 1) if f.chart.name == "best_strength"), 0)
     body = [
         f'<header><p class="kicker">redalign · {escape(str(source))}</p>'
         f"<h1>{_text(found.headline)}</h1>",
         _list(found.reasons),
         f'<p class="counts">{escape(_counts(summary, results))}</p>'
         f'<p class="setup">{escape(_setup(about["config"]))}</p></header>',
-        *figures[:3],
+        *figures[:told],
         _numbers(results, plan),
-        *figures[3:],
+        *figures[told:],
         _runs(results, summary),
-        _reading(plan),
+        _reading(plan, results),
         _provenance(about),
     ]
     return (
@@ -104,8 +106,8 @@ def _setup(config: dict[str, Any]) -> str:
         f"{align.get('objective', '')} on the "
         + ("projections" if align.get("projection") else "embeddings"),
         f"τ {_values(hyper.get('temperature'))}",
-        f"λ {_values(hyper['strength'])}",
-        f"{train.get('steps', '?'):,} steps of {train.get('batch', '?')} pairs" if train else "",
+        f"λ {_values(hyper.get('strength'))}",
+        f"{train['steps']:,} steps of {train['batch']} pairs" if train else "",
     ]
     return " · ".join(p for p in parts if p)
 
@@ -152,12 +154,13 @@ def _runs(results: pd.DataFrame, summary: dict[str, Any]) -> str:
         return ""
     return (
         '<section id="diverged"><h2>Runs that diverged</h2><p>They are left out of everything '
-        f"above, and so are the runs of their seed where curves are compared.</p>"
+        "above. Before best strengths are compared, settings at which half of the seeds or more "
+        "diverged are left out, then the seeds that miss one of the others.</p>"
         f"{tables.diverged(results)}</section>"
     )
 
 
-def _reading(plan: Layout) -> str:
+def _reading(plan: Layout, results: pd.DataFrame) -> str:
     unit = plan.unit
     terms = {
         "λ": "The alignment strength: encoders are trained on task loss + λ · alignment loss. At 0 "
@@ -176,6 +179,8 @@ def _reading(plan: Layout) -> str:
         "Interval": "95 %, over seeds: Student's t for means, a percentile bootstrap for λ*. With "
         "many encoders, about one interval in forty is above 0 by chance alone.",
     }
+    if (results["metric"] == f"bayes_{plan.metric}").any():
+        terms["Best possible"] = "The accuracy of the exact Bayes classifier from that modality."
     limits = [
         "λ* and the gain at λ* are chosen and read on the same test split; the held-out gain is "
         "free of the choice between seeds.",

@@ -47,13 +47,13 @@ def render(chart: Chart) -> Drawn:
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # a name in a script that the font lacks: the page and its tables have it as text
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        wide, narrow = (_laid_out(chart.draw(width)) for width in (WIDE, NARROW))
+        wide, narrow = (laid_out(chart.draw(width)) for width in (WIDE, NARROW))
         svg = {"format": "svg", "metadata": {"Date": None, "Creator": None}}
         png = {"format": "png", "dpi": DPI, "metadata": {"Software": None}}
         return Drawn(chart, _bytes(wide, **svg), _bytes(narrow, **svg), _bytes(wide, **png))
 
 
-def _laid_out(figure: Figure) -> Figure:
+def laid_out(figure: Figure) -> Figure:
     """Lays a figure out once; left to itself, it would be at every drawing."""
     FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()

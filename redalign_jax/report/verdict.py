@@ -199,15 +199,23 @@ def _counted(results: pd.DataFrame, best: pd.DataFrame, plan: Layout) -> Verdict
                 f"Strengths of their own: the mean held-out gain is {before} {plan.unit.change} "
                 f"where all encoders share a strength, {after} with every setting to choose from."
             )
+    reasons.append(_fused(results, plan))
+    return Verdict(headline, [r for r in reasons if r])
+
+
+def _fused(results: pd.DataFrame, plan: Layout) -> str:
     fused = layouts.fusion(results)
-    if len(fused):
-        best_fused = law.best(fused)
-        reasons.append(
-            f"Fused: a linear probe on all embeddings together gains in "
-            f"{int(helps(best_fused).sum())} of {len(best_fused)} tasks and loses at the strongest "
-            f"λ in {int(costs(best_fused).sum())}."
+    if not len(fused):
+        return ""
+    best = law.best(fused)
+    gains, harmed = int(helps(best).sum()), int(costs(best).sum())
+    who = "Fused: a linear probe on all embeddings together"
+    if len(best) > 1:
+        return (
+            f"{who} gains in {gains} of {len(best)} tasks and loses at the strongest λ in {harmed}."
         )
-    return Verdict(headline, reasons)
+    found = "gains" if gains else "is not shown to gain"
+    return f"{who} {found}; at the strongest λ, {change(best.iloc[0], 'harm', plan)}."
 
 
 def _names(rows: pd.DataFrame) -> str:

@@ -93,5 +93,6 @@ def capital(text: str) -> str:
 
 
 def glued(text: str) -> str:
-    """`text` whose equations do not break across lines."""
-    return re.sub(r" ([=≤≥]) ", "\u00a0\\1\u00a0", text)
+    """`text` whose equations, percentages and hyphens in names do not break across lines."""
+    text = re.sub(r" ([=≤≥]) ", "\u00a0\\1\u00a0", text)
+    return text.replace(" %", "\u00a0%").replace("k-NN", "k\u2011NN")

@@ -1,10 +1,25 @@
-"""The report: what it says, that it says it of any results, and that it needs nothing else."""
+"""The report: what it says is what the numbers say, of any results, and it needs no other file."""
 
 import itertools
+import json
+import re
+from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
+import pytest
+from matplotlib import rc_context
+from matplotlib.text import Text
+from scipy import stats
 
+from redalign_jax import law, report
+from redalign_jax.errors import UserError
+from redalign_jax.report import charts, layout, render, verdict, words
+from redalign_jax.report.looks import STYLE
+
+NAN = float("nan")
+MEASURES = ("cka", "unbiased_cka", "svcca", "mutual_knn", "cknna")
 CONFIG = {
     "data": {"source": "arrays", "test": 200, "labels": [100]},
     "hyper": {"strength": [0.0, 0.3, 1.0], "temperature": [0.2]},
@@ -13,26 +28,40 @@ CONFIG = {
     "train": {"steps": 100, "batch": 32},
     "measure": {"neighbours": 10, "examples": 512},
 }
+NASTY = ("<script>alert('x')</script> & $x_1$ of the left microphone", 'b"><b>')
 
 
-def quadratic(best):
-    """A change that is largest at `best`, and what it is there."""
-    return lambda strength: 0.02 - 0.02 * (strength - best) ** 2 / max(best, 0.5)
+def strengths(*values, **others):
+    return tuple({"strength": float(v), **others} for v in values)
+
+
+def helps(task, encoder, setting):
+    """A change that grows with λ."""
+    return 0.02 * setting["strength"]
+
+
+def with_redundancy(task, encoder, setting):
+    """A change that helps at λ = 1 and, but for the largest R, harms at λ = 4."""
+    strength = setting["strength"]
+    if task["redundancy"] == 8:
+        return 0.01 * strength
+    return 0.02 if strength < 2 else -0.3
 
 
 def table(
     tasks=({},),
     modalities=("a", "b"),
-    settings=({"strength": 0.0}, {"strength": 0.3}, {"strength": 1.0}),
+    settings=strengths(0, 0.3, 1),
     seeds=4,
     metric="accuracy",
-    change=lambda task, encoder, setting: 0.01 * setting["strength"],
-    noise=0.002,
+    change=helps,
+    early=lambda *_: 0.0,
+    noise=0.001,
 ):
-    """A tidy table as a sweep writes it, with changes that are known.
+    """A tidy table as a sweep writes it, with changes that are known up to noise.
 
-    A setting holds `strength` (NaN where encoders have their own, as `strength_<modality>`) and
-    other hyperparameters.
+    Settings hold `strength` (NaN where encoders have their own, as `strength_<modality>`) and
+    other hyperparameters; `change` and `early` are functions of task, encoder and setting.
     """
     rng = np.random.default_rng(0)
     rows = []
@@ -41,19 +70,316 @@ def table(
         start = {name: 0.6 + 0.1 * rng.standard_normal() for name in names}
         for setting in settings:
             run = {**task, "seed": seed, **setting}
-            zero = not any(v for k, v in setting.items() if k.startswith("strength") and v == v)
+            off = not any(v for k, v in setting.items() if k.startswith("strength") and v == v)
+            sign = -1 if metric == "mae" else 1
+
+            def add(subject, name, value, run=run):
+                rows.append({**run, "subject": subject, "metric": name, "value": value})
+
             for name in names:
-                moved = 0 if zero else change(task, name, setting) + noise * rng.standard_normal()
-                value = start[name] + (moved if metric == "accuracy" else -moved)
-                early = start[name] + 0.001 * rng.standard_normal()
-                for what, number in ((metric, value), (f"early_{metric}", early)):
-                    rows.append({**run, "subject": name, "metric": what, "value": number})
-            probe = 0.7 + 0.01 * rng.standard_normal()
-            rows.append({**run, "subject": "fusion", "metric": f"probe_{metric}", "value": probe})
+                for prefix, of in (("", change), ("early_", early)):
+                    moved = 0 if off else of(task, name, setting) + noise * rng.standard_normal()
+                    add(name, prefix + metric, start[name] + sign * moved)
+            add("fusion", f"probe_{metric}", 0.7 + noise * rng.standard_normal())
             for pair in itertools.combinations(names, 2):
-                for measure in ("cka", "unbiased_cka", "svcca", "mutual_knn", "cknna"):
-                    alike = rng.uniform()
-                    rows.append(
-                        {**run, "subject": "|".join(pair), "metric": measure, "value": alike}
-                    )
+                for measure in MEASURES:
+                    add("|".join(pair), measure, rng.uniform())
     return pd.DataFrame(rows).assign(diverged=False)
+
+
+def learning(results):
+    """Learning curves of the runs of a table."""
+    metric, _ = law.quality_metric(results)
+    rows = results[results["metric"] == metric].assign(metric=f"valid_{metric}")
+    parts = [rows.assign(step=step, value=rows["value"] * step / 100) for step in (50, 100)]
+    curves = pd.concat(parts, ignore_index=True)
+    names = [c for c in curves.columns if c != "step"]
+    names.insert(names.index("subject"), "step")
+    return curves[names]
+
+
+VIEWS = ("fac", "fou", "kar", "mor", "pix", "zer")
+OWN = [
+    {"strength": s, "strength_vision": v, "strength_text": t, "strength_audio": a}
+    for s, v, t, a in [(0, 0, 0, 0), (1, 1, 1, 1), (NAN, 1, 0, 0), (NAN, 0, 3, 1)]
+]
+KINDS = {
+    "arrays": lambda: table(),
+    "regression": lambda: table(metric="mae", seeds=3),
+    "strengths of their own": lambda: table(
+        modalities=("vision", "text", "audio"),
+        settings=OWN,
+        change=lambda task, encoder, setting: 0.02 * setting[f"strength_{encoder}"],
+    ),
+    "one seed": lambda: table(seeds=1),
+    "two seeds": lambda: table(seeds=2),
+    "temperature": lambda: table(
+        settings=[s for t in (0.1, 0.5) for s in strengths(0, 1, temperature=t)]
+    ),
+    "redundancy": lambda: table(
+        tasks=[{"redundancy": r} for r in (0, 2, 4, 8)],
+        settings=strengths(0, 0.3, 1, 4),
+        change=with_redundancy,
+    ),
+    "several axes": lambda: table(
+        tasks=[{"redundancy": r, "depth": d} for r in (0, 4, 8) for d in (0, 2)],
+        settings=strengths(0, 1),
+        seeds=2,
+    ),
+    "many pairs": lambda: table(
+        tasks=[{"modalities": ",".join(p)} for p in itertools.combinations(VIEWS, 2)],
+        settings=strengths(0, 1),
+        seeds=2,
+    ),
+    "nasty names": lambda: table(modalities=NASTY),
+    "one modality": lambda: table(modalities=("a",)),
+    "some diverged": lambda: (lambda t: t.assign(diverged=(t["strength"] == 1) & (t["seed"] < 3)))(
+        table()
+    ),
+    "a task diverged": lambda: (lambda t: t.assign(diverged=t["redundancy"] == 4))(
+        table(tasks=[{"redundancy": r} for r in (0, 4, 8)], seeds=2)
+    ),
+    "all diverged": lambda: table().assign(diverged=True),
+}
+
+
+def write(folder, results, curves=None):
+    folder.mkdir(exist_ok=True)
+    about = {"config": CONFIG, "command": "python -m redalign_jax --x=<b>", "git": None}
+    (folder / "config.json").write_text(json.dumps(about))
+    results.to_parquet(folder / "results.parquet")
+    if curves is not None:
+        curves.to_parquet(folder / "curves.parquet")
+    return folder
+
+
+class Page(HTMLParser):
+    """Collects what a page refers to, its text, and checks that tags are closed in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.refers, self.images, self.tables, self.text = [], [], [], [], ""
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        assert tag not in ("script", "link", "iframe", "object")
+        attrs = dict(attrs)
+        self.refers += [attrs[k] for k in ("src", "srcset", "href", "data") if k in attrs]
+        assert not any(name.startswith("on") for name in attrs)
+        if tag == "img":
+            self.images.append(attrs)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag not in ("img", "meta", "source"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_results_get_a_whole_page(kind, tmp_path):
+    results = KINDS[kind]()
+    curves = learning(results) if kind in ("redundancy", "arrays", "all diverged") else None
+    summary = report.make(write(tmp_path / "w", results, curves))
+
+    assert json.loads((tmp_path / "w" / "summary.json").read_text()) == summary
+    html = (tmp_path / "w" / "report.html").read_text()
+    shown = Page(html)
+    assert all(ref.startswith("data:image/svg+xml;base64,") for ref in shown.refers)
+    assert all(image["alt"] for image in shown.images)
+    assert not re.search(r"\b(nan|None|inf)\b", shown.text.replace('"git": null', ""))
+    figures = sorted(p.stem for p in (tmp_path / "w" / "figures").glob("*.svg"))
+    assert figures == sorted(p.stem for p in (tmp_path / "w" / "figures").glob("*.png"))
+    expected = {"change", "best_strength", "similarity"}
+    if "redundancy" in results:
+        expected.add("encoders")
+    if kind == "one modality":
+        expected.remove("similarity")
+    if curves is not None:
+        expected.add("learning")
+    assert set(figures) == (set() if kind == "all diverged" else expected)
+    assert len(shown.images) == len(figures)
+    for figure in (tmp_path / "w" / "figures").glob("*.svg"):
+        ElementTree.parse(figure)  # well-formed
+    for name in results["subject"].unique():
+        if "|" not in name and name not in ("fusion", "shared") and kind != "all diverged":
+            assert name in shown.text
+
+
+def test_redrawing_gives_the_same_bytes(tmp_path):
+    results = KINDS["redundancy"]()
+    for folder in ("first", "second"):
+        report.make(write(tmp_path / folder, results, learning(results)))
+    report.make(tmp_path / "first")
+    files = [p.relative_to(tmp_path / "first") for p in (tmp_path / "first").rglob("*.*")]
+    assert len(files) > 10
+    for file in files:
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def headline(results):
+    plan = layout.layout(results)
+    trends = law.summarise(results)["trends"]
+    return verdict.of(results, plan, trends)
+
+
+def test_headline_says_what_is_so():
+    nothing = headline(table(change=lambda *_: 0.0, seeds=8))
+    assert nothing.headline == "No gain from alignment is shown for a and b"
+
+    only_a = table(change=lambda task, encoder, setting: 0.02 if encoder == "a" else -0.02)
+    assert headline(only_a).headline == (
+        "Alignment helps a but is not shown to help b; with early stopping, no gain is shown"
+    )
+    lasting = headline(table(early=helps))
+    assert lasting.headline == "Alignment helps a and b"
+    assert any("no loss is shown" in reason for reason in lasting.reasons)
+
+    along = headline(
+        table(
+            tasks=[{"redundancy": r} for r in (0, 2, 4, 8)],
+            settings=strengths(0, 0.3, 1, 4),
+            change=with_redundancy,
+            early=lambda task, *_: 0.02 if task["redundancy"] == 8 else -0.02,
+        )
+    )
+    assert along.headline.startswith(
+        "Alignment helps at every redundancy R, with early stopping only at R = 8"
+    )
+    assert any(r.startswith("Too strong: λ = 4 costs accuracy at R ≤ 4;") for r in along.reasons)
+    assert headline(KINDS["one seed"]()).headline.startswith("One seed")
+    assert headline(KINDS["all diverged"]()).headline.startswith("Every run diverged")
+    assert headline(KINDS["a task diverged"]()).headline.startswith(
+        "Alignment helps at R = 0 and 8"
+    )
+
+
+def paired(results, subject, strength):
+    """(seeds,) changes in points, straight from the table."""
+    rows = results[(results["metric"] == "accuracy") & (results["subject"] == subject)]
+    wide = rows.pivot(index="seed", columns="strength", values="value")
+    return 100 * (wide[strength] - wide[0.0]).to_numpy()
+
+
+def test_table_holds_the_numbers(tmp_path):
+    results = table(
+        seeds=5,
+        noise=0.01,
+        change=lambda task, encoder, setting: -0.05 if encoder == "b" else 0.02,
+    )
+    report.make(write(tmp_path / "w", results))
+    header, *rows = Page((tmp_path / "w" / "report.html").read_text()).tables[0]
+    for row in rows:
+        cells = dict(zip(header, row, strict=True))
+        changes = paired(results, cells["encoder"], 1.0)
+        low, high = stats.t.interval(0.95, 4, np.mean(changes), stats.sem(changes))
+        mark = "▲" if low > 0 else "▼" if high < 0 else ""
+        assert cells["change at the strongest λ"] == (
+            f"{mark}{changes.mean():+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+        )
+        every = np.array([paired(results, cells["encoder"], s) for s in (0.0, 0.3, 1.0)])
+        held_out = []
+        for seed in range(5):
+            rest = np.delete(every, seed, axis=1).mean(axis=1)
+            held_out.append(every[np.argmax(rest), seed])
+        assert cells["held-out gain"].lstrip("▲▼").split(" ")[0] == words.number(
+            np.mean(held_out), 1, True
+        )
+    assert [row[0] for row in rows] == ["a", "b"]
+
+
+def test_main_figure_draws_paired_changes_from_zero():
+    results = KINDS["redundancy"]()
+    with rc_context(STYLE):
+        (ax,) = charts.change(results, layout.layout(results)).draw(render.WIDE).axes
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "0.3", "1", "4"]
+    lines = [line for line in ax.lines if len(line.get_xdata()) == 4]
+    for redundancy, line in zip((0, 2, 4, 8), lines, strict=True):
+        rows = results[results["redundancy"] == redundancy]
+        expected = [
+            np.mean([paired(rows, encoder, s) for encoder in ("a", "b")])
+            for s in (0.0, 0.3, 1.0, 4.0)
+        ]
+        np.testing.assert_allclose(line.get_ydata(), expected, atol=1e-9)
+        assert abs(line.get_xdata() - np.arange(4)).max() < 0.25
+    names = [t.get_text() for t in ax.texts]
+    assert {"R = 0", "R = 2", "R = 4", "R = 8"} <= set(names)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "redundancy", "several axes", "nasty names"])
+@pytest.mark.parametrize("width", [render.WIDE, render.NARROW])
+def test_text_of_figures_is_legible(kind, width):
+    results = KINDS[kind]()
+    for chart in charts.all_of(results, learning(results), CONFIG):
+        with rc_context(STYLE):
+            figure = render.laid_out(chart.draw(width))
+            renderer = figure.canvas.get_renderer()
+            figure.draw(renderer)
+            frame = figure.bbox
+            texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+            assert all(t.get_fontsize() >= 8 for t in texts)
+            for ax in figure.axes:
+                if not ax.axison:
+                    continue
+                mine = [t for t in ax.texts if t.get_text()]
+                labels = [t for t in ax.get_xticklabels() if t.get_visible() and t.get_text()]
+                others = [t for t in ax.get_yticklabels() if t.get_visible() and t.get_text()]
+                for group in (mine, labels, others):
+                    boxes = [t.get_window_extent(renderer) for t in group]
+                    for box in boxes:
+                        assert box.x0 >= frame.x0 - 1 and box.x1 <= frame.x1 + 1, chart.name
+                    for one, other in itertools.combinations(boxes, 2):
+                        # a pixel of 100 to the inch is forgiven
+                        apart = min(one.x1, other.x1) - max(one.x0, other.x0) < 1
+                        apart |= min(one.y1, other.y1) - max(one.y0, other.y0) < 1
+                        assert apart, (chart.name, [t.get_text() for t in group])
+
+
+def test_bad_workdirs_are_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"config\.json"):
+        report.make(tmp_path)
+    folder = write(tmp_path / "w", table())
+    whole = (folder / "results.parquet").read_bytes()
+    (folder / "results.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"results\.parquet") as torn:
+        report.make(folder)
+    assert "\n" not in str(torn.value)
+    table().drop(columns="diverged").to_parquet(folder / "results.parquet")
+    with pytest.raises(UserError, match=r"results\.parquet has no column 'diverged'"):
+        report.make(folder)
+    (folder / "results.parquet").unlink()
+    with pytest.raises(UserError, match=r"holds no results\.parquet"):
+        report.make(folder)
+    assert not (folder / "report.html").exists()
+
+
+def test_best_survives_divergence_and_judges_encoders_by_their_own_strength():
+    some = KINDS["some diverged"]()  # one seed of four is left at λ = 1
+    assert (law.best(some)["strongest"] == 0.3).all()
+    assert (law.best(some)["seeds"] == 4).all()
+
+    own = law.best(KINDS["strengths of their own"]()).set_index("subject")
+    assert own["strongest"].to_dict() == {"vision": 1, "text": 3, "audio": 1}
+    np.testing.assert_allclose(own["harm"], [0.02, 0.06, 0.02], atol=0.003)
+
+    alone = law.best(KINDS["one seed"]())
+    assert alone[["strength_star_low", "gain_low", "held_out_gain_high"]].isna().all(axis=None)
+
+
+def test_ends_of_the_best_strength_are_strengths_that_were_swept():
+    results = table(seeds=6, noise=0.02, change=lambda *_: 0.0, settings=strengths(0, 0.3, 1, 4))
+    found = law.best(results)
+    for column in ("strength_star_low", "strength_star", "strength_star_high"):
+        assert found[column].isin([0, 0.3, 1, 4]).all()
+    assert (found["strength_star_low"] < found["strength_star_high"]).all()

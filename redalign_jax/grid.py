@@ -1,0 +1,149 @@
+"""The grid of a sweep: its tasks grouped by shape, its settings, and how they are cut up."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from redalign_jax import alignment, data
+from redalign_jax import config as configs
+from redalign_jax.data.task import Task
+from redalign_jax.encoders import MLP
+from redalign_jax.errors import UserError
+from redalign_jax.model import Hyper, Model
+from redalign_jax.program import Shape
+from redalign_jax.training import Data
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task of the grid: a point of the task axis with a seed.
+
+    Attributes:
+      place: its number in the grid.
+      columns: task axes and seed, as columns of the results.
+      config: the `data` section at this point.
+      seed: of samples, splits, init and batches.
+    """
+
+    place: int
+    columns: dict[str, Any]
+    config: ConfigDict
+    seed: int
+
+    def load(self) -> Task:
+        """The task."""
+        return data.load(self.config, self.seed)
+
+
+@dataclass
+class Group:
+    """Tasks of equal shapes, which share a program.
+
+    Attributes:
+      model: the choices.
+      example: one task's arrays.
+      cells: the tasks.
+    """
+
+    model: Model
+    example: Data
+    cells: list[Cell] = field(default_factory=list)
+
+
+def arrays(task: Task) -> Data:
+    """What of a task goes to the device."""
+    return Data(task.train, task.valid, task.test)
+
+
+def build_model(config: ConfigDict, task: Task) -> Model:
+    """The network that `config` describes for this task."""
+    encoder = config.encoder
+    projection = config.alignment.projection
+    learned = config.alignment.learned_temperature
+    return Model(
+        modalities=task.modalities,
+        classes=task.classes,
+        encoder=MLP(tuple(encoder.widths), encoder.embedding, encoder.activation),
+        projector=MLP(tuple(projection[:-1]), projection[-1], encoder.activation)
+        if projection
+        else None,
+        objective=config.alignment.objective,
+        schedule=config.alignment.schedule,
+        learned_temperature=learned,
+        bounded=not learned and min(config.hyper.temperature) >= alignment.BOUNDED_TEMPERATURE,
+    )
+
+
+def _check_task(config: ConfigDict, task: Task) -> None:
+    pairs = len(task.train.x[0])
+    if config.train.batch > pairs:
+        raise UserError(
+            f"train.batch: {config.train.batch} is above the training split's {pairs} pairs"
+        )
+    examples = min(config.measure.examples, len(task.test.y))
+    if config.measure.neighbours >= examples:
+        raise UserError(
+            f"measure.neighbours: {config.measure.neighbours} must be below the {examples} test "
+            "examples that are compared"
+        )
+    for strength in config.hyper.strength:
+        if isinstance(strength, tuple) and len(strength) != len(task.modalities):
+            raise UserError(
+                f"hyper.strength: {strength} is not one number per modality, "
+                f"{', '.join(task.modalities)}"
+            )
+
+
+def cells(config: ConfigDict) -> list[Cell]:
+    """All tasks of the grid, in the order of the results."""
+    seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
+    points = configs.data_points(config.data)
+    return [
+        Cell(place, {**columns, "seed": seed}, point, seed)
+        for place, (columns, point, seed) in enumerate(
+            (columns, point, seed) for columns, point in points for seed in seeds
+        )
+    ]
+
+
+def groups(config: ConfigDict) -> list[Group]:
+    """The tasks by shape. The first task of every point is loaded, and checked, for it."""
+    found: dict[Any, Group] = {}
+    point, key = None, None
+    for cell in cells(config):
+        if cell.config is not point:
+            point = cell.config
+            task = cell.load()
+            _check_task(config, task)
+            model, example = build_model(config, task), arrays(task)
+            shapes = jax.tree.map(lambda a: (a.shape, a.dtype.str), example)
+            key = (model, tuple(jax.tree.leaves(shapes)))
+            found.setdefault(key, Group(model, example))
+        found[key].cells.append(cell)
+    return list(found.values())
+
+
+def hyper_arrays(settings: list[dict[str, Any]], modalities: int) -> Hyper:
+    """The settings as arrays: strength (n, M), the others (n,)."""
+    columns = {name: [s[name] for s in settings] for name in Hyper._fields}
+    columns["strength"] = [np.broadcast_to(v, modalities) for v in columns["strength"]]
+    return Hyper(**{name: np.asarray(v, np.float32) for name, v in columns.items()})
+
+
+def chunks(
+    cell_count: int, setting_count: int, shape: Shape
+) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """The grid's rows, block by block: (number of the task, numbers of its settings).
+
+    Every block is full: one short of settings reaches back, one short of rows repeats its last.
+    """
+    starts = range(0, setting_count, shape.settings)
+    blocks = [np.arange(shape.settings) + min(s, setting_count - shape.settings) for s in starts]
+    work = [(cell, block) for cell in range(cell_count) for block in blocks]
+    for first in range(0, len(work), shape.rows):
+        chunk = work[first : first + shape.rows]
+        yield chunk + chunk[-1:] * (shape.rows - len(chunk))

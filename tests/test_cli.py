@@ -1,0 +1,122 @@
+"""Whole commands, as a user types them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMALL = [
+    "--config.train.steps=20",
+    "--config.train.evaluations=2",
+    "--config.train.batch=32",
+    "--config.sweep.seeds=2",
+    "--config.encoder.widths=(8,)",
+    "--config.measure.examples=30",
+    "--config.measure.neighbours=4",
+    "--config.hyper.strength=0,1",
+]
+
+
+def command(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "redalign_jax", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def refused(message, *arguments):
+    done = command(*arguments)
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1, done.stderr
+    assert message in lines[0]
+
+
+def test_own_arrays_from_the_shell(tmp_path):
+    rng = np.random.default_rng(0)
+    y = rng.choice(["cat", "dog", "owl"], 200)
+    core = (y[:, None] == np.unique(y)) * 2.0
+    vision = np.concatenate([core + rng.standard_normal((200, 3)), np.full((200, 1), 5)], axis=1)
+    text = (core @ rng.standard_normal((3, 5)) + rng.standard_normal((200, 5))).reshape(200, 5, 1)
+    np.savez(tmp_path / "mine.npz", vision=vision, text=text, labels=y)
+    out = tmp_path / "out"
+    done = command(
+        "--job=sweep",
+        "--config=configs/arrays.py",
+        f"--config.data.path={tmp_path / 'mine.npz'}",
+        "--config.data.labels=60",
+        f"--workdir={out}",
+        *SMALL,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(out / "report.html") in done.stdout
+    table = pd.read_parquet(out / "results.parquet")
+    assert {"vision", "text", "vision|text", "fusion"} == set(table["subject"])
+    trained = table[(table["metric"] == "accuracy") & (table["subject"] == "vision")]
+    assert (trained["value"] > 0.4).all()
+    names = {p.name for p in out.iterdir()}
+    assert {
+        "config.json",
+        "results.parquet",
+        "results.csv",
+        "summary.json",
+        "figures",
+        "report.html",
+    } <= names
+    assert json.loads((out / "summary.json").read_text())["runs"] == 4
+    page = (out / "report.html").read_text()
+    (out / "report.html").unlink()
+    again = command("--job=report", f"--workdir={out}")
+    assert again.returncode == 0, again.stderr
+    assert (out / "report.html").read_text() == page
+
+
+def test_refusals_are_one_line_and_leave_nothing(tmp_path):
+    out = tmp_path / "out"
+    config = ["--config=configs/redundancy.py", f"--workdir={out}"]
+    refused("unknown config field: config.train.stepz", *config, "--config.train.stepz=3")
+    refused("hyper.strength: -1", *config, "--config.hyper.strength=0,-1")
+    refused("config.train.steps", *config, "--config.train.steps=many")
+    refused("nowhere.py", "--config=nowhere.py", f"--workdir={out}")
+    refused("--workdir=DIR is needed", "--config=configs/redundancy.py")
+    refused("--config=FILE is needed", f"--workdir={out}")
+    refused("job", *config, "--job=dance")
+    refused("holds no", "--job=report", f"--workdir={tmp_path}")
+    assert not out.exists()
+
+
+def test_an_npz_that_needs_pickle_is_refused(tmp_path):
+    path = tmp_path / "evil.npz"
+    np.savez(
+        path, a=np.array([{"code": 1}, None] * 10, object), b=np.ones((20, 2)), labels=[0, 1] * 10
+    )
+    refused(
+        "evil.npz",
+        "--config=configs/arrays.py",
+        f"--config.data.path={path}",
+        f"--workdir={tmp_path / 'out'}",
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", [p.name for p in sorted((ROOT / "configs").glob("*.py"))])
+def test_every_config_says_how_to_run_it_and_is_possible(name):
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    from redalign_jax import config
+
+    spec = spec_from_file_location("experiment", ROOT / "configs" / name)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert f"--config=configs/{name}" in module.__doc__
+    config.check(module.get_config())
