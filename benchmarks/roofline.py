@@ -18,7 +18,8 @@ at the rate of a large array that stays in the cache, every device at work. This
 hardware could do if products with an inner dimension of 8 ran as fast as those of 1,024.
 
 *At the step's own shapes* (`stripped`): a program that does exactly these products and
-exponentials, chained like forward and backward, for as many runs at a time as the engine takes.
+exponentials, chained like forward and backward, each in the form that XLA runs fastest, for as many
+runs at a time as the engine takes.
 """
 
 from collections.abc import Callable

@@ -28,24 +28,22 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
-from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
 from benchmarks import roofline  # noqa: E402
+from benchmarks.timing import Contestant, Rates, take_turns  # noqa: E402
 from redalign_jax import config as configs  # noqa: E402
 from redalign_jax import devices, grid  # noqa: E402
 from redalign_jax.data import redundancy_bits  # noqa: E402
@@ -53,32 +51,6 @@ from redalign_jax.measures import Settings  # noqa: E402
 from redalign_jax.model import Hyper  # noqa: E402
 from redalign_jax.program import Program, fit  # noqa: E402
 from redalign_jax.training import Plan  # noqa: E402
-
-
-class Contestant(NamedTuple):
-    """Something to time.
-
-    Attributes:
-      work: does it once, and waits for it.
-      units: how much that is.
-      note: for the table.
-    """
-
-    work: Callable[[], Any]
-    units: float
-    note: str = ""
-
-
-class Rates(NamedTuple):
-    """Units per second, one number per round.
-
-    Attributes:
-      wall: by the clock.
-      processor: by the processor time of all cores together.
-    """
-
-    wall: np.ndarray
-    processor: np.ndarray
 
 
 def engine(config: ConfigDict, group: grid.Group) -> tuple[Contestant, Program]:
@@ -114,79 +86,6 @@ def engine(config: ConfigDict, group: grid.Group) -> tuple[Contestant, Program]:
 
     note = f"{columns.size} runs at a time on {mesh.size} devices"
     return Contestant(work, columns.size * train.steps, note), program
-
-
-def torch_contestants(
-    config: ConfigDict, group: grid.Group, layers: roofline.Layers, run_steps: int
-) -> dict[str, Contestant]:
-    """The peers, after proof that they do the same work, each in its fastest setting."""
-    import torch
-
-    from benchmarks import torch_peer
-
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    batch = config.train.batch
-    apart = torch_peer.assert_same_work(group.model, group.example, layers, batch)
-    print(f"PyTorch and redalign do the same work: losses within {apart:.0e} over 10 steps")
-    split = torch_peer.tensors(group.example.train)
-    thread_counts = sorted({1, os.cpu_count() or 1})
-
-    def trainer(peer: Any, threads: int) -> Callable[[int], None]:
-        def train(steps: int) -> None:
-            torch.set_num_threads(threads)
-            peer.train(torch_peer.batches(split, batch, steps))
-
-        return train
-
-    def loop(threads: int, fused: bool) -> Callable[[int], None]:
-        return trainer(torch_peer.Loop(torch_peer.Network(layers), 1.0, fused), threads)
-
-    def vmapped(threads: int, runs: int) -> Callable[[int], None]:
-        networks = [torch_peer.Network(layers) for _ in range(runs)]
-        strengths = torch.tensor(np.resize(config.hyper.strength, runs), dtype=torch.float32)
-        return trainer(torch_peer.Vmapped(networks, strengths), threads)
-
-    def contestant(found: tuple[int, int, Callable], about: str = "") -> Contestant:
-        threads, runs, train = found
-        steps = -(-run_steps // runs)
-        note = f"{about}{threads} thread{'s' * (threads > 1)}"
-        return Contestant(partial(train, steps), steps * runs, note)
-
-    def fastest(makers: list[tuple[int, int, Callable]]) -> tuple[int, int, Callable]:
-        return max(makers, key=lambda m: _trial(m[2], m[1]))
-
-    found = {}
-    for name, fused in (("PyTorch loop", False), ("PyTorch loop, fused Adam", True)):
-        found[name] = contestant(fastest([(t, 1, loop(t, fused)) for t in thread_counts]))
-    makers = [(t, k, vmapped(t, k)) for t in thread_counts for k in (8, 24, 64, 168)]
-    best = fastest(makers)
-    found["PyTorch vmap"] = contestant(best, f"{best[1]} runs at a time, ")
-    return found
-
-
-def _trial(train: Callable[[int], None], runs: int, seconds: float = 0.3) -> float:
-    """Run-steps per second of a short try."""
-    train(1)
-    began, steps = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < seconds:
-        train(2)
-        steps += 2
-    return steps * runs / spent
-
-
-def take_turns(contestants: dict[str, Contestant], rounds: int) -> dict[str, Rates]:
-    """Times every contestant once per round, every other round in reverse order."""
-    for contestant in contestants.values():
-        contestant.work()
-    seconds = {name: np.zeros((2, rounds)) for name in contestants}
-    for number in range(rounds):
-        for name in list(contestants)[:: -1 if number % 2 else 1]:
-            began, used = time.perf_counter(), time.process_time()
-            contestants[name].work()
-            ended = time.perf_counter(), time.process_time()
-            seconds[name][:, number] = ended[0] - began, ended[1] - used
-    return {name: Rates(*(c.units / seconds[name])) for name, c in contestants.items()}
 
 
 def scaling(counts: list[int]) -> list[dict[str, float]]:
@@ -258,7 +157,7 @@ def main() -> None:
     flags = parser.parse_args()
     if flags.json and not flags.json.resolve().parent.is_dir():
         parser.error(f"--json: no folder {flags.json.resolve().parent}")
-    rounds, run_steps, counts = 7, 1000, [1, 8, 64, 512, 4096]
+    rounds, run_steps, counts = 7, 2000, [1, 8, 64, 512, 4096]
     config = configs.base(redundancy_bits.defaults())
     if flags.quick:
         rounds, run_steps, counts = 2, 100, [1, 64]
@@ -274,7 +173,9 @@ def main() -> None:
     contestants = {}
     contestants["engine"], program = engine(config, group)
     if find_spec("torch"):
-        contestants |= torch_contestants(config, group, layers, run_steps)
+        from benchmarks import torch_peer
+
+        contestants |= torch_peer.contestants(config, group, layers, run_steps)
     else:
         print("PyTorch is not installed: its rows are left out (pip install -e '.[benchmark]')")
     runs = program.shape.rows * program.shape.settings // mesh.size
@@ -283,8 +184,7 @@ def main() -> None:
     contestants["roofline, stripped step"] = Contestant(
         *roofline.stripped(mesh, layers, train.batch, runs), "the products at their own shapes"
     )
-    with threadpool_limits(1, user_api="blas"):
-        rates = take_turns(contestants, rounds)
+    rates = take_turns(contestants, rounds)
 
     products, exponentials = rates.pop("large products"), rates.pop("large exp")
     peak = [

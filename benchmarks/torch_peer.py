@@ -4,19 +4,23 @@
 losses and, step by step, equal training.
 """
 
-import time
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
 import torch.nn.functional as F
+from ml_collections import ConfigDict
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from redalign_jax import training
+from benchmarks.roofline import Layers
+from benchmarks.timing import Contestant, trial
+from redalign_jax import grid, training
 from redalign_jax.data.task import Split
 from redalign_jax.model import Hyper, Model
 from redalign_jax.training import Data
@@ -34,7 +38,7 @@ def _encoder(sizes: list[tuple[int, int]]) -> nn.Sequential:
 class Network(nn.Module):
     """Both encoders and both heads. `layers` are (in, out) sizes, the last one the head's."""
 
-    def __init__(self, layers: list[tuple[int, int]]) -> None:
+    def __init__(self, layers: Layers) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(_encoder(layers[:-1]) for _ in range(2))
         self.heads = nn.ModuleList(nn.Linear(*layers[-1]) for _ in range(2))
@@ -140,17 +144,7 @@ def batches(split: Batch, size: int, steps: int) -> Iterator[Batch]:
                 yield tuple(t[rows] for t in split)
 
 
-def fastest(candidates: dict[str, Callable[[], int]]) -> str:
-    """The candidate that does most per second of wall time; each call says how much it did."""
-    rates = {}
-    for name, work in candidates.items():
-        work()
-        began = time.perf_counter()
-        rates[name] = work() / (time.perf_counter() - began)
-    return max(rates, key=rates.get)
-
-
-def _loaded(layers: list[tuple[int, int]], params: dict) -> Network:
+def _loaded(layers: Layers, params: dict) -> Network:
     """A network with redalign's parameters."""
     network = Network(layers)
     with torch.no_grad():
@@ -168,7 +162,7 @@ def _copy(layer: nn.Linear, dense: dict) -> None:
 
 
 def assert_same_work(
-    model: Model, data: Data, layers: list[tuple[int, int]], batch: int, steps: int = 10
+    model: Model, data: Data, layers: Layers, batch: int, steps: int = 10
 ) -> float:
     """Trains redalign's step, the loop and the vmapped form side by side on the same batches.
 
@@ -206,3 +200,48 @@ def assert_same_work(
         loop.train([now])
         vmapped.train([now])
     return worst
+
+
+def contestants(
+    config: ConfigDict, group: grid.Group, layers: Layers, run_steps: int
+) -> dict[str, Contestant]:
+    """The peers, after proof that they do the same work, each in its fastest setting."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    batch = config.train.batch
+    apart = assert_same_work(group.model, group.example, layers, batch)
+    print(f"PyTorch and redalign do the same work: losses within {apart:.0e} over 10 steps")
+    split = tensors(group.example.train)
+    thread_counts = sorted({1, os.cpu_count() or 1})
+
+    def trainer(peer: Any, threads: int) -> Callable[[int], None]:
+        def train(steps: int) -> None:
+            torch.set_num_threads(threads)
+            peer.train(batches(split, batch, steps))
+
+        return train
+
+    def loop(threads: int, fused: bool) -> Callable[[int], None]:
+        return trainer(Loop(Network(layers), 1.0, fused), threads)
+
+    def vmapped(threads: int, runs: int) -> Callable[[int], None]:
+        networks = [Network(layers) for _ in range(runs)]
+        strengths = torch.tensor(np.resize(config.hyper.strength, runs), dtype=torch.float32)
+        return trainer(Vmapped(networks, strengths), threads)
+
+    def contestant(found: tuple[int, int, Callable], about: str = "") -> Contestant:
+        threads, runs, train = found
+        steps = -(-run_steps // runs)
+        note = f"{about}{threads} thread{'s' * (threads > 1)}"
+        return Contestant(partial(train, steps), steps * runs, note)
+
+    def fastest(makers: list[tuple[int, int, Callable]]) -> tuple[int, int, Callable]:
+        return max(makers, key=lambda m: trial(m[2], m[1]))
+
+    found = {}
+    for name, fused in (("PyTorch loop", False), ("PyTorch loop, fused Adam", True)):
+        found[name] = contestant(fastest([(t, 1, loop(t, fused)) for t in thread_counts]))
+    makers = [(t, k, vmapped(t, k)) for t in thread_counts for k in (8, 24, 64, 168)]
+    best = fastest(makers)
+    found["PyTorch vmap"] = contestant(best, f"{best[1]} runs at a time, ")
+    return found

@@ -4,6 +4,7 @@ python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs
     --config.sweep.seeds=32 --config.hyper.strength=0,1,4
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -30,13 +31,20 @@ def _config(argv: list[str]) -> ConfigDict | None:
     except flags.Error as error:
         raise UserError(str(error).splitlines()[0]) from None
     except (AttributeError, KeyError) as error:
-        field = str(error.args[0]).strip("'\"").split("'")[0] if error.args else ""
-        given = [a for a in argv if a.startswith("--config.") and field in a.split("=")[0]]
-        if not given:
-            raise UserError(f"config: {error}") from None
-        raise UserError(f"unknown config field: {given[0].split('=')[0][2:]}") from None
+        unknown = set(re.findall(r"\w+", str(error)))
+        fields = [a[2:].split("=")[0] for a in argv if a.startswith("--config.")]
+        named = [f for f in fields if unknown & set(f.split(".")[1:])]
+        if not named:
+            raise UserError(f"config: {error}".splitlines()[0]) from None
+        hint = re.search(r'Did you mean "(\w+)"', str(error))
+        hint = f"; did you mean {hint[1]}?" if hint else ""
+        raise UserError(f"unknown config field: {named[0]}{hint}") from None
     except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
-        raise UserError(f"config: {str(error).splitlines()[0]}") from None
+        file = config_flags.get_config_filename(flags.FLAGS["config"])
+        while error.__cause__:
+            error = error.__cause__
+        reason = str(error).splitlines()[0]
+        raise UserError(f"config: {file} cannot be loaded: {reason}") from None
     if len(rest) > 1:
         raise UserError(f"unexpected argument: {rest[1]}")
     return config

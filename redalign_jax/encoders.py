@@ -6,12 +6,18 @@ import jax
 from flax import linen as nn
 from jax import Array
 
+from redalign_jax.linalg import matmul
+
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "gelu": nn.gelu,
     "silu": nn.silu,
     "tanh": jax.numpy.tanh,
 }
+
+
+def _dense(features: int) -> nn.Dense:
+    return nn.Dense(features, dot_general=lambda x, w, *_, **__: matmul(x, w))
 
 
 class MLP(nn.Module):
@@ -34,5 +40,5 @@ class MLP(nn.Module):
         """Encodes a batch."""
         x = x.reshape(x.shape[0], -1)
         for width in self.widths:
-            x = ACTIVATIONS[self.activation](nn.Dense(width)(x))
-        return nn.Dense(self.features)(x)
+            x = ACTIVATIONS[self.activation](_dense(width)(x))
+        return _dense(self.features)(x)

@@ -109,11 +109,15 @@ def curves(results: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _changes(rows: pd.DataFrame, settings: list[str]) -> tuple[pd.DataFrame, np.ndarray]:
     """The settings, and (seeds, settings) changes without gaps.
 
-    Settings that half of the seeds or more miss are left out, then the seeds that miss a setting.
+    Settings that half of the seeds or more miss are left out, then the seeds that miss a setting;
+    if every seed misses one, the settings that a seed misses.
     """
     table = rows.pivot_table(index="seed", columns=settings, values="change", dropna=False)
-    table = table.dropna(axis="columns", thresh=len(table) // 2 + 1).dropna(axis="index")
-    return table.columns.to_frame(index=False), table.to_numpy()
+    table = table.dropna(axis="columns", thresh=len(table) // 2 + 1)
+    whole = table.dropna(axis="index")
+    if not len(whole):
+        whole = table.dropna(axis="columns")
+    return whole.columns.to_frame(index=False), whole.to_numpy()
 
 
 def _held_out(changes: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from redalign_jax.training import Curve, Data, Plan, State
 
 # Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
 # fills it.
-RUNS_PER_CPU_DEVICE, RUNS_PER_ACCELERATOR = 24, 2048
+RUNS_PER_CPU_DEVICE, RUNS_PER_ACCELERATOR = 16, 2048
 
 
 class Shape(NamedTuple):

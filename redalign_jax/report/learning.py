@@ -8,6 +8,7 @@ import pandas as pd
 from redalign_jax import law
 from redalign_jax.report import layout as layouts
 from redalign_jax.report import lines, words
+from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
 from redalign_jax.report.lines import Frame, Line, Panel
 from redalign_jax.report.looks import Look
@@ -18,29 +19,28 @@ BEST = Look("#0072b2", "s", "-")
 STRONGEST = Look("#d55e00", "D", (0, (1.2, 1.2)))
 
 
-def chart(curves: pd.DataFrame, results: pd.DataFrame, plan: Layout) -> Chart | None:
+def chart(curves: pd.DataFrame, plan: Layout, found: Findings) -> Chart | None:
     """Validation quality against training step, for a few telling tasks."""
     metric = f"valid_{plan.metric}"
     curves = layouts.symmetric(curves[(curves["metric"] == metric) & ~curves["diverged"]])
-    best = law.best(layouts.encoder_mean(results) if plan.axis else layouts.symmetric(results))
     panels = []
-    for row in _telling(best, plan):
+    for row in _telling(found.mean if plan.axis else found.shared, plan):
         keys = [*([plan.axis] if plan.axis else []), *plan.panels]
         keys += [] if row["subject"] == layouts.MEAN else ["subject"]
         rows = curves
         for key in keys:
             rows = rows[rows[key] == row[key]]
         shown = {
+            row["strength_star"]: ("λ*", BEST),  # unless it is one of the others
             0.0: ("λ = 0", NONE),
-            row["strength_star"]: ("λ*", BEST),
             plan.strengths[-1]: (f"λ = {words.value(plan.strengths[-1])}", STRONGEST),
         }
-        found = [_line(rows, plan, strength, *how) for strength, how in shown.items()]
+        drawn = [_line(rows, plan, strength, *how) for strength, how in shown.items()]
         title = " · ".join(
             str(row[k]) if k == "subject" else words.setting(k, row[k]) for k in keys
         )
         title += f" (λ* = {words.value(row['strength_star'])})"
-        panels.append(Panel(title, [line for line in found if len(line.x) > 1]))
+        panels.append(Panel(title, [line for line in drawn if len(line.x) > 1]))
     panels = [panel for panel in panels if panel.lines]
     if not panels:
         return None

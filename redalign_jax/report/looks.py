@@ -57,7 +57,7 @@ class Look(NamedTuple):
 def ordered(count: int) -> list[Look]:
     """Looks of lines along a numeric axis: dark to light, never too pale for white paper."""
     scale = matplotlib.colormaps["viridis"]
-    places = [0.9 * i / max(1, count - 1) for i in range(count)]
+    places = [0.85 * i / max(1, count - 1) for i in range(count)]
     return [
         Look(matplotlib.colors.to_hex(scale(p)), MARKERS[i % len(MARKERS)], "-", i % 2 == 0)
         for i, p in enumerate(places)
@@ -77,5 +77,5 @@ def unordered(count: int) -> list[Look]:
     ]
 
 
-PLAIN = Look("#111111", "o", "-")
+PLAIN = Look("#111111", "*", "-")
 TOGETHER = Look("#111111", "*", (0, (1, 1.2)))

@@ -8,6 +8,7 @@ import pandas as pd
 from redalign_jax import law
 from redalign_jax.report import heatmap, lines, looks, words
 from redalign_jax.report import layout as layouts
+from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
 from redalign_jax.report.lines import Frame, Line, Panel
 from redalign_jax.report.looks import Look
@@ -16,12 +17,9 @@ from redalign_jax.report.render import Chart
 MOST_ROWS = 60
 
 
-def along(results: pd.DataFrame, plan: Layout) -> Chart:
+def along(plan: Layout, found: Findings) -> Chart:
     """λ*, the held-out gain and the change at the strongest setting against the task axis."""
-    best = pd.concat(
-        [law.best(layouts.symmetric(results)), law.best(layouts.encoder_mean(results))],
-        ignore_index=True,
-    )
+    best = pd.concat([found.shared, found.mean], ignore_index=True)
     named = dict(zip(plan.encoders, looks.unordered(len(plan.encoders)), strict=True))
     named[layouts.MEAN] = looks.PLAIN
     ticks = tuple(words.value(s) for s in plan.strengths)
@@ -77,15 +75,13 @@ def _places(strengths: np.ndarray, plan: Layout) -> np.ndarray:
     return np.interp(strengths, plan.strengths, np.arange(len(plan.strengths)))
 
 
-def everyone(results: pd.DataFrame, plan: Layout) -> Chart | None:
+def everyone(results: pd.DataFrame, plan: Layout, found: Findings) -> Chart:
     """A map of task and encoder × λ, with λ* boxed."""
-    runs = layouts.symmetric(results)
-    curve = law.curves(runs, plan.metric)
-    best = law.best(runs)
-    rows, groups = [], []
-    for number, (title, part) in enumerate(layouts.parts(curve, plan.panels)):
+    curve = law.curves(layouts.symmetric(results), plan.metric)
+    rows = []
+    for title, part in layouts.parts(curve, plan.panels):
         for subject, of_one in part.groupby("subject", sort=False):
-            star = best[best["subject"] == subject]
+            star = found.shared[found.shared["subject"] == subject]
             for key in plan.panels:
                 star = star[star[key] == of_one[key].iloc[0]]
             if not len(star):
@@ -105,7 +101,6 @@ def everyone(results: pd.DataFrame, plan: Layout) -> Chart | None:
                     ),
                 )
             )
-            groups.append(number)
     caption = (
         f"Each cell is the {plan.unit.change_name} ({plan.unit.change}) against λ = 0, averaged "
         "over seeds; bold where its 95 % interval excludes 0. A frame spans the bootstrap interval "

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from redalign_jax import law
-from redalign_jax.report import layout as layouts
 from redalign_jax.report import tables, verdict, words
+from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
 from redalign_jax.report.render import Drawn
 
@@ -19,7 +19,12 @@ STYLE = Path(__file__).with_name("style.css")
 
 
 def build(
-    about: dict[str, Any], results: pd.DataFrame, summary: dict[str, Any], drawn: Sequence[Drawn]
+    about: dict[str, Any],
+    results: pd.DataFrame,
+    summary: dict[str, Any],
+    plan: Layout,
+    found: Findings,
+    drawn: Sequence[Drawn],
 ) -> str:
     """The report of a sweep as HTML.
 
@@ -27,22 +32,23 @@ def build(
       about: what `config.json` holds.
       results: the tidy table.
       summary: of the results, see `law.summarise`.
+      plan: of its figures.
+      found: the best strengths.
       drawn: the figures, in reading order.
     """
-    plan = layouts.layout(results)
-    found = verdict.of(results, plan, summary["trends"])
+    said = verdict.of(plan, found, summary["trends"])
     source = about["config"]["data"].get("source", "experiment")
     figures = [_figure(number, figure) for number, figure in enumerate(drawn, 1)]
     # the table belongs to the figure of what it holds
     told = next((i for i, f in enumerate(drawn, 1) if f.chart.name == "best_strength"), 0)
     body = [
         f'<header><p class="kicker">redalign · {escape(str(source))}</p>'
-        f"<h1>{_text(found.headline)}</h1>",
-        _list(found.reasons),
+        f"<h1>{_text(said.headline)}</h1>",
+        _list(said.reasons),
         f'<p class="counts">{escape(_counts(summary, results))}</p>'
         f'<p class="setup">{escape(_setup(about["config"]))}</p></header>',
         *figures[:told],
-        _numbers(results, plan),
+        _numbers(results, plan, found),
         *figures[told:],
         _runs(results, summary),
         _reading(plan, results),
@@ -51,7 +57,7 @@ def build(
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(found.headline)} · redalign</title>\n"
+        f"<title>{escape(said.headline)} · redalign</title>\n"
         f"<style>\n{STYLE.read_text()}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(part for part in body if part)
         + "\n</main>\n</body>\n</html>\n"
@@ -70,9 +76,7 @@ def _list(items: Sequence[str]) -> str:
         lead, colon, rest = item.partition(": ")
         known = colon and len(lead) < 80
         lines.append(
-            f"<li><b>{escape(lead)}:</b> {escape(rest)}</li>"
-            if known
-            else f"<li>{escape(item)}</li>"
+            f"<li><b>{_text(lead)}:</b> {_text(rest)}</li>" if known else f"<li>{_text(item)}</li>"
         )
     return f'<ul class="reasons">{"".join(lines)}</ul>'
 
@@ -136,12 +140,12 @@ def _figure(number: int, figure: Drawn) -> str:
     )
 
 
-def _numbers(results: pd.DataFrame, plan: Layout) -> str:
+def _numbers(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
     if not len(plan.finished):
         return ""
     parts = [
         '<section id="numbers"><h2>The numbers</h2>',
-        tables.best(results, plan),
+        tables.best(results, plan, found),
         '<p class="note">▲ the interval is above 0, ▼ below 0, no mark: undecided.</p>',
     ]
     if results["strength"].isna().any():
@@ -194,7 +198,8 @@ def _reading(plan: Layout, results: pd.DataFrame) -> str:
             "R counts the relevant bits that both modalities see, not information: R = 0 is not "
             "zero redundancy in nats."
         )
-    items = "".join(f"<li>{escape(text)}</li>" for text in limits)
+    terms = {name: words.glued(text) for name, text in terms.items()}
+    items = "".join(f"<li>{_text(text)}</li>" for text in limits)
     return (
         f'<section id="reading"><h2>How to read this page</h2>{tables.pairs(terms)}'
         f"<h3>What it does not show</h3><ul>{items}</ul></section>"

@@ -59,7 +59,7 @@ def laid_out(figure: Figure) -> Figure:
     engine = figure.get_layout_engine()
     if engine:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)
     return figure
 
 

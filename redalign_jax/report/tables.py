@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from redalign_jax import law
-from redalign_jax.report import layout as layouts
 from redalign_jax.report import words
+from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
 
 
@@ -50,15 +50,13 @@ def interval(value: float, low: float, high: float, scale: float, digits: int) -
     )
 
 
-def best(results: pd.DataFrame, plan: Layout) -> str:
+def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
     """Every task and encoder: where it starts, its best strength, what that brings."""
     keys = [*([plan.axis] if plan.axis else []), *plan.panels, "subject"]
-    table = law.best(results)
-    stopped = layouts.early(results)
+    table, stopped = found.best, found.stopped
     if len(stopped):
         gain = ["held_out_gain", "held_out_gain_low", "held_out_gain_high"]
-        found = law.best(stopped)[[*keys, *gain]]
-        table = table.merge(found, on=keys, how="left", suffixes=("", "_early"))
+        table = table.merge(stopped[[*keys, *gain]], on=keys, how="left", suffixes=("", "_early"))
     known = results[results["metric"] == f"bayes_{plan.metric}"]
     if len(known):
         limit = known.groupby(keys, as_index=False)["value"].mean()
@@ -105,12 +103,12 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
     keys = [*([plan.axis] if plan.axis else []), *plan.panels, *own]
     rows = []
     for values, group in curve.groupby(keys, sort=False):
-        found = {row["subject"]: row for row in group.to_dict("records")}
+        rows_of = {row["subject"]: row for row in group.to_dict("records")}
         cells = [
             escape(words.setting(k, v).split(" = ")[-1]) for k, v in zip(keys, values, strict=True)
         ]
         for encoder in plan.encoders:
-            row = found.get(encoder)
+            row = rows_of.get(encoder)
             ends = (row[f"change{end}"] for end in ("", "_low", "_high")) if row else ()
             cells.append(interval(*ends, plan.unit.scale, plan.unit.digits) if row else "–")
         rows.append(cells)

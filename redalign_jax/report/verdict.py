@@ -1,16 +1,16 @@
 """What was found, in words: a headline and its reasons, generated from the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from redalign_jax import law
-from redalign_jax.report import layout as layouts
 from redalign_jax.report import words
+from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
 
 FEW = 4  # encoders that a headline can name
+Where = Callable[[pd.DataFrame], str]
 NOT_STOPPED = "; with early stopping, no gain is shown"
 
 
@@ -21,19 +21,19 @@ class Verdict(NamedTuple):
     reasons: list[str]
 
 
-def of(results: pd.DataFrame, plan: Layout, trends: Sequence[dict[str, Any]]) -> Verdict:
+def of(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdict:
     """The verdict on a sweep; undecided where intervals contain 0."""
     if not len(plan.finished):
         return Verdict("Every run diverged: there is nothing to compare", [])
-    best = law.best(results)
+    best = found.best
     if (best["seeds"] < 2).all():
         return Verdict(
             "One seed: changes without intervals, nothing is decided",
             [_largest(best, plan, "gain")],
         )
     if plan.axis and not plan.panels:
-        return _along(results, plan, trends)
-    return _counted(results, best, plan)
+        return _along(plan, found, trends)
+    return _counted(plan, found)
 
 
 def helps(best: pd.DataFrame) -> pd.Series:
@@ -46,10 +46,10 @@ def costs(best: pd.DataFrame) -> pd.Series:
     return best["harm_high"] < 0
 
 
-def _along(results: pd.DataFrame, plan: Layout, trends: Sequence[dict[str, Any]]) -> Verdict:
+def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdict:
     """Along a numeric task axis, averaged over encoders."""
     short = words.short_name(plan.axis)
-    best = law.best(layouts.encoder_mean(results)).sort_values(plan.axis)
+    best = found.mean.sort_values(plan.axis)
 
     def where(rows: pd.DataFrame) -> str:
         return _where(rows[plan.axis].tolist(), plan.values, short)
@@ -78,13 +78,13 @@ def _along(results: pd.DataFrame, plan: Layout, trends: Sequence[dict[str, Any]]
         f"{change(top, 'held_out_gain', plan)} (mean over encoders, at a λ* that the other seeds "
         "chose)."
     )
-    reasons.append(_stopped_along(results, plan, gains, where))
-    if reasons[-1]:
-        only = _early_gains(results, plan)
-        only = gains[gains[plan.axis].isin(only[plan.axis])]
-        if 0 < len(only) < len(gains):
-            headline += f", with early stopping only at {where(only)}"
-        elif len(gains) and not len(only):
+    if len(found.stopped_mean):
+        left = found.stopped_mean[helps(found.stopped_mean)].sort_values(plan.axis)
+        reasons.append(_stopped_along(plan, left, where))
+        left = gains[gains[plan.axis].isin(left[plan.axis])]
+        if 0 < len(left) < len(gains):
+            headline += f", with early stopping only at {where(left)}"
+        elif len(gains) and not len(left):
             headline += NOT_STOPPED
     if trend and trend["spearman_low"] > 0:
         headline += f"; the best strength rises with {short}"
@@ -92,29 +92,21 @@ def _along(results: pd.DataFrame, plan: Layout, trends: Sequence[dict[str, Any]]
         headline += f"; the best strength falls with {short}"
     worst, harmed = best.loc[best["harm"].idxmin()], best[costs(best)]
     strongest = f"λ = {words.value(plan.strengths[-1])}"
+    if (best["strongest"] < plan.strengths[-1]).any():
+        strongest = "the strongest λ that trains"
     if len(harmed):
         reasons.append(
-            f"Too strong: {strongest} costs accuracy at {where(harmed)}; most at {short} = "
+            f"Too strong: {strongest} harms at {where(harmed)}; most at {short} = "
             f"{words.value(worst[plan.axis])}, {change(worst, 'harm', plan)}."
         )
     else:
         reasons.append(f"Too strong: no loss is shown at {strongest}.")
-    reasons.append(_fused_along(results, plan, where))
-    return Verdict(headline, [r for r in reasons if r])
+    if len(found.fused):
+        reasons.append(_fused_along(plan, found.fused.sort_values(plan.axis), where))
+    return Verdict(headline, reasons)
 
 
-def _early_gains(results: pd.DataFrame, plan: Layout) -> pd.DataFrame:
-    stopped = layouts.early(results)
-    if not len(stopped):
-        return pd.DataFrame()
-    best = law.best(layouts.encoder_mean(stopped))
-    return best[helps(best)]
-
-
-def _stopped_along(results: pd.DataFrame, plan: Layout, gains: pd.DataFrame, where: Any) -> str:
-    if not len(layouts.early(results)):
-        return ""
-    left = _early_gains(results, plan)
+def _stopped_along(plan: Layout, left: pd.DataFrame, where: Where) -> str:
     found = "no gain is left"
     if len(left):
         top = left.loc[left["held_out_gain"].idxmax()]
@@ -125,11 +117,7 @@ def _stopped_along(results: pd.DataFrame, plan: Layout, gains: pd.DataFrame, whe
     )
 
 
-def _fused_along(results: pd.DataFrame, plan: Layout, where: Any) -> str:
-    fused = layouts.fusion(results)
-    if not len(fused):
-        return ""
-    best = law.best(fused).sort_values(plan.axis)
+def _fused_along(plan: Layout, best: pd.DataFrame, where: Where) -> str:
     gains, harmed = best[helps(best)], best[costs(best)]
     found = f"gains at {where(gains)}" if len(gains) else "is nowhere shown to gain"
     if len(harmed):
@@ -154,8 +142,9 @@ def _where(some: list, every: list, name: str) -> str:
     return f"{name} = {words.listed(text)}"
 
 
-def _counted(results: pd.DataFrame, best: pd.DataFrame, plan: Layout) -> Verdict:
+def _counted(plan: Layout, found: Findings) -> Verdict:
     """Over all tasks and encoders."""
+    best = found.best
     gains, harmed = best[helps(best)], best[costs(best)]
     named = len(best) <= FEW and best["subject"].nunique() == len(best)
     if not len(gains):
@@ -171,9 +160,8 @@ def _counted(results: pd.DataFrame, best: pd.DataFrame, plan: Layout) -> Verdict
         headline = f"Alignment helps in {len(gains)} of {len(best)} cases"
     reasons = [] if named else [f"A case is one encoder of one task; there are {len(best)}."]
     reasons.append(_largest(best, plan, "held_out_gain"))
-    stopped = layouts.early(results)
-    if len(stopped):
-        left = int(helps(law.best(stopped)).sum())
+    if len(found.stopped):
+        left = int(helps(found.stopped).sum())
         reasons.append(
             f"Early stopping: with every encoder read at its best validation step, a gain is shown "
             f"in {left} of {len(best)}."
@@ -183,31 +171,26 @@ def _counted(results: pd.DataFrame, best: pd.DataFrame, plan: Layout) -> Verdict
     if len(harmed):
         worst = best.loc[best["harm"].idxmin()]
         reasons.append(
-            f"Too strong: λ = {words.value(worst['strongest'])} costs {len(harmed)} of "
+            f"Too strong: λ = {words.value(worst['strongest'])} harms {len(harmed)} of "
             f"{len(best)}; most {_case(worst, plan)}, {change(worst, 'harm', plan)}."
         )
     else:
         reasons.append("Too strong: no loss is shown at the strongest setting.")
-    if len(law.columns(results).strengths) > 1:
-        one = law.best(layouts.symmetric(results))
-        if len(one):
-            before, after = (
-                words.number(t["held_out_gain"].mean() * plan.unit.scale, plan.unit.digits, True)
-                for t in (one, best)
-            )
-            reasons.append(
-                f"Strengths of their own: the mean held-out gain is {before} {plan.unit.change} "
-                f"where all encoders share a strength, {after} with every setting to choose from."
-            )
-    reasons.append(_fused(results, plan))
-    return Verdict(headline, [r for r in reasons if r])
+    if found.shared is not best and len(found.shared):
+        before, after = (
+            words.number(t["held_out_gain"].mean() * plan.unit.scale, plan.unit.digits, True)
+            for t in (found.shared, best)
+        )
+        reasons.append(
+            f"Strengths of their own: the mean held-out gain is {before} {plan.unit.change} "
+            f"where all encoders share a strength, {after} with every setting to choose from."
+        )
+    if len(found.fused):
+        reasons.append(_fused(plan, found.fused))
+    return Verdict(headline, reasons)
 
 
-def _fused(results: pd.DataFrame, plan: Layout) -> str:
-    fused = layouts.fusion(results)
-    if not len(fused):
-        return ""
-    best = law.best(fused)
+def _fused(plan: Layout, best: pd.DataFrame) -> str:
     gains, harmed = int(helps(best).sum()), int(costs(best).sum())
     who = "Fused: a linear probe on all embeddings together"
     if len(best) > 1:
