@@ -181,7 +181,7 @@ def main() -> None:
     runs = program.shape.rows * program.shape.settings // mesh.size
     contestants["large products"] = Contestant(*roofline.large_products(mesh))
     contestants["large exp"] = Contestant(*roofline.large_exp(mesh))
-    contestants["roofline, stripped step"] = Contestant(
+    contestants["roofline"] = Contestant(
         *roofline.stripped(mesh, layers, train.batch, runs), "the products at their own shapes"
     )
     rates = take_turns(contestants, rounds)
@@ -191,7 +191,7 @@ def main() -> None:
         roofline.peak(*both, layers, train.batch)
         for both in zip(products, exponentials, strict=True)
     ]
-    rates["roofline, peak rates"] = Rates(*peak)
+    rates["peak rates"] = Rates(*peak)
     report(rates, contestants)
     print(
         f"peak rates: {np.median(products.wall) / 1e9:,.0f} Gflop/s in large products, "
@@ -216,10 +216,10 @@ def _summary(
     return {
         "ratio_torch_loop": ratio("PyTorch loop"),
         "ratio_torch_vmap": ratio("PyTorch vmap"),
-        "roofline_fraction": ratio("roofline, peak rates"),
+        "roofline_fraction": ratio("roofline"),
         "runs": [{key: r[key] for key in ("runs", "seconds", "peak_bytes")} for r in rows],
         "ratio_torch_loop_fused": ratio("PyTorch loop, fused Adam"),
-        "stripped_step_fraction": ratio("roofline, stripped step"),
+        "peak_fraction": ratio("peak rates"),
         "scaling_exponent": exponent(rows),
         "run_steps_per_second": {name: rate.wall.tolist() for name, rate in rates.items()},
         "run_steps_per_processor_second": {n: rate.processor.tolist() for n, rate in rates.items()},

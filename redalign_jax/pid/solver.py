@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
+from jax.scipy.linalg import cho_solve, solve_triangular
 
 _START = 0.5  # smallest dual slack at the start
 _BACK_OFF = 0.95  # share of the way to the boundary that a step may go
@@ -109,23 +109,6 @@ def _to_boundary(x: jax.Array, dx: jax.Array) -> jax.Array:
     return jnp.min(jnp.where(dx < 0, x / jnp.where(dx < 0, -dx, 1), jnp.inf))
 
 
-def _inverse_root(m: jax.Array) -> jax.Array:
-    """Lower triangular W with Wᵀ W = m⁻¹, of positive definite m (..., n, n), by halves.
-
-    All but small blocks are matrix products: threaded LAPACK stalls where cores are shared.
-    """
-    n = m.shape[-1]
-    if n <= 128:
-        unit = jnp.broadcast_to(jnp.eye(n, dtype=m.dtype), m.shape)
-        return solve_triangular(jnp.linalg.cholesky(m), unit, lower=True)
-    h = n // 2
-    head = _inverse_root(m[..., :h, :h])
-    side = jnp.swapaxes(head @ m[..., :h, h:], -1, -2)
-    tail = _inverse_root(m[..., h:, h:] - side @ jnp.swapaxes(side, -1, -2))
-    corner = jnp.zeros((*m.shape[:-2], h, n - h), m.dtype)
-    return jnp.block([[head, corner], [-tail @ (side @ head), tail]])
-
-
 class _System(NamedTuple):
     """The factorised Newton system: Σ_x2 H(dλ+dμ) = r_a, Σ_x1 H(dλ+dμ) = r_b."""
 
@@ -133,12 +116,12 @@ class _System(NamedTuple):
     scale_b: jax.Array  # (n2, ny)
     root_a: jax.Array  # (n1, ny, ny)
     cross: jax.Array  # (n1, ny, n2 ny)
-    root_b: jax.Array  # (n2 ny, n2 ny)
+    chol_b: jax.Array  # (n2 ny, n2 ny)
 
     def solve(self, r_a: jax.Array, r_b: jax.Array) -> tuple[jax.Array, jax.Array]:
         t = jnp.einsum("iyz,iz->iy", self.root_a, r_a / self.scale_a)
         rest = (r_b / self.scale_b).ravel() - jnp.einsum("iyk,iy->k", self.cross, t)
-        x_b = (self.root_b @ rest) @ self.root_b
+        x_b = cho_solve((self.chol_b, True), rest)
         t = t - self.cross @ x_b
         x_a = jnp.einsum("iyz,iy->iz", self.root_a, t)
         return x_a / self.scale_a, x_b.reshape(r_b.shape) / self.scale_b
@@ -159,7 +142,9 @@ def _factorise(d: jax.Array, e: jax.Array, keep_a: jax.Array, keep_b: jax.Array)
     d = jnp.swapaxes(d, 1, 2) / scale_a[..., None]  # (n1, ny, n2)
     cross = d[..., None] * (eye[:, None] + e[:, None]) / scale_b
 
-    root_a = _inverse_root(block_a)
+    # Inverting the small factors keeps n1 calls of a threaded LAPACK out of the loop.
+    unit = jnp.broadcast_to(eye, block_a.shape)
+    root_a = solve_triangular(jnp.linalg.cholesky(block_a), unit, lower=True)
     cross = root_a @ cross.reshape(n1, ny, n2 * ny)
     flat = cross.reshape(n1 * ny, n2 * ny)
     same = jnp.eye(n2, dtype=d.dtype)[:, None, :, None]
@@ -168,7 +153,7 @@ def _factorise(d: jax.Array, e: jax.Array, keep_a: jax.Array, keep_b: jax.Array)
     gauge = gauge / jnp.sqrt(jnp.maximum(jnp.sum(gauge**2, 0), jnp.finfo(d.dtype).tiny))
     gauge = gauge[:, :, None, None] * gauge * eye[:, None]
     schur = (same * block_b[:, :, None] + gauge).reshape(n2 * ny, n2 * ny) - flat.T @ flat
-    return _System(scale_a, scale_b, root_a, cross, _inverse_root(schur))
+    return _System(scale_a, scale_b, root_a, cross, jnp.linalg.cholesky(schur))
 
 
 def _newton_step(

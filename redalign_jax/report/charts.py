@@ -71,7 +71,7 @@ def change(results: pd.DataFrame, plan: Layout) -> Chart:
         "change",
         f"What alignment does to {unit.metric}",
         f"{what} Vertical bars are 95 % intervals over seeds of the difference to λ = 0; above the "
-        "zero line alignment helps.",
+        "zero line alignment helps. Strengths are spaced evenly, not to scale.",
         panels,
         Frame(
             STRENGTH,

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from redalign_jax.report.looks import CHARACTER, fitting
 from redalign_jax.report.words import number, shorten
 
 ROW, CELL = 0.2, 0.85  # inches, a row and the widest cell
-CHARACTER = 0.068
 GAP = 0.35  # rows, between tasks
 
 
@@ -44,7 +44,7 @@ def draw(rows: Sequence[Row], columns: Sequence[str], digits: int, width: float)
     top, bottom = 0.08, 0.45
     total = height + top + bottom
     figure = Figure(figsize=(width, total))
-    cell = min(CELL, (width - left - 0.05) / len(columns))
+    cell = min(CELL, (width - left - 0.2) / len(columns))
     across = cell * len(columns)
     ax = figure.add_axes((left / width, bottom / total, across / width, height / total))
     ax.set_xlim(-0.5, len(columns) - 0.5)
@@ -60,7 +60,8 @@ def draw(rows: Sequence[Row], columns: Sequence[str], digits: int, width: float)
         ax.text(x, place, shorten(encoder, 24), transform=y, ha="right", va="center")
         x -= (CHARACTER * longest[1] + 0.1) / across
         ax.text(x, place, task, transform=y, ha="right", va="center", weight="bold")
-    ax.set_xticks(range(len(columns)), columns)
+    shown = fitting(columns, across)
+    ax.set_xticks(shown, [columns[i] for i in shown])
     ax.set_yticks([])
     ax.set_xlabel("alignment strength λ")
     ax.grid(False)

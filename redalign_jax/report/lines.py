@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from redalign_jax.report.looks import TOGETHER, Look
+from redalign_jax.report.looks import CHARACTER, TOGETHER, Look, fitting
 from redalign_jax.report.words import shorten
 
-CHARACTER = 0.068  # inches, of a tick label
-TITLE = 0.08
+TITLE = 0.08  # inches, a character
 ROW = 0.17  # inches, of a legend
 DIRECT = 3.0  # inches, a panel from which on lines carry their names
 LOPSIDED = 5.0  # losses this many times the gains get a logarithmic scale
@@ -143,9 +142,7 @@ def _panel(ax: Axes, panel: Panel, frame: Frame, width: float, limits: tuple[flo
         ax.plot(x, line.y, zorder=3, **_drawn(line.look))
     if frame.x_ticks:
         ax.set_xlim(-0.35, len(frame.x_ticks) - 0.65)
-        longest = max(map(len, frame.x_ticks))
-        every = math.ceil(len(frame.x_ticks) * (longest * CHARACTER + 0.06) / (width - 0.45))
-        shown = range(0, len(frame.x_ticks), every)
+        shown = fitting(frame.x_ticks, width - 0.45)
         ax.set_xticks(shown, [frame.x_ticks[i] for i in shown])
     else:
         ax.xaxis.set_major_locator(MaxNLocator(4))

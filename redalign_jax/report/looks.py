@@ -1,5 +1,7 @@
-"""What lines look like: told apart by colour, by marker and, where unordered, by dashes."""
+"""What figures look like; lines are told apart by colour, marker and, if unordered, dashes."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib
@@ -39,6 +41,7 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "redalign",  # the same identifiers every time
 }
+CHARACTER = 0.068  # inches, of a label
 MARKERS = "osD^vPX<>*"
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 3)))
 # Okabe and Ito's colours for the colour-blind, the dark ones first; yellow is too pale on white
@@ -79,3 +82,9 @@ def unordered(count: int) -> list[Look]:
 
 PLAIN = Look("#111111", "*", "-")
 TOGETHER = Look("#111111", "*", (0, (1, 1.2)))
+
+
+def fitting(labels: Sequence[str], width: float) -> range:
+    """Which of evenly spaced labels to show, so that they do not touch within `width` inches."""
+    longest = max(map(len, labels))
+    return range(0, len(labels), math.ceil(len(labels) * (longest * CHARACTER + 0.06) / width))

@@ -23,6 +23,9 @@ def along(plan: Layout, found: Findings) -> Chart:
     named = dict(zip(plan.encoders, looks.unordered(len(plan.encoders)), strict=True))
     named[layouts.MEAN] = looks.PLAIN
     ticks = tuple(words.value(s) for s in plan.strengths)
+    strongest = f"λ = {words.value(plan.strengths[-1])}"
+    if (best["strongest"] < plan.strengths[-1]).any():  # it diverged somewhere
+        strongest = "the strongest"
     scale = plan.unit.scale
     panels = []
     for title, part in layouts.parts(best, plan.panels):
@@ -38,15 +41,15 @@ def along(plan: Layout, found: Findings) -> Chart:
         panels += [
             Panel(f"{prefix}best strength", stars, y_label="λ*", y_ticks=ticks),
             Panel(f"{prefix}held-out gain", gains, zero=True, y_label=plan.unit.change),
-            Panel(f"{prefix}change at the strongest", harms, zero=True, y_label=plan.unit.change),
+            Panel(f"{prefix}change at {strongest}", harms, zero=True, y_label=plan.unit.change),
         ]
     axis = words.long_name(plan.axis)
     return Chart(
         "best_strength",
         f"The best strength along {axis}",
-        f"Left: λ* with its bootstrap interval. Middle: the {plan.unit.change_name} at a λ* chosen "
-        f"on the other seeds. Right: at λ = {words.value(plan.strengths[-1])}. “{layouts.MEAN}” "
-        "averages the encoders' curves before λ* is chosen.",
+        "Best strength: λ* with its bootstrap interval. Held-out gain: the "
+        f"{plan.unit.change_name} at a λ* that the other seeds chose. The last: at the strongest "
+        f"λ. “{layouts.MEAN}” averages the encoders' curves before λ* is chosen.",
         f"Three line charts against {axis}: best strength, held-out gain, change at the strongest.",
         partial(
             lines.draw,

@@ -31,8 +31,9 @@ def html(header: Sequence[str], rows: Sequence[Sequence[str]], names: int, capti
         for row in rows
     )
     return (
+        f'<p class="note">{escape(caption)}</p>\n'
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 
