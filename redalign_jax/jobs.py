@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from redalign_jax import law, report, sweep
@@ -17,7 +18,10 @@ def _needs(config: ConfigDict | None) -> ConfigDict:
 
 def run_sweep(config: ConfigDict | None, workdir: Path) -> None:
     """Trains the grid, then draws the report."""
-    sweep.run(_needs(config), workdir)
+    config = _needs(config)
+    if not any(np.all(np.asarray(strength) == 0) for strength in config.hyper.strength):
+        raise UserError("hyper.strength: 0 is missing, which the report compares with")
+    sweep.run(config, workdir)
     run_report(config, workdir)
 
 

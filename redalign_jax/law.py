@@ -260,7 +260,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def short_table(summary: dict[str, Any]) -> str:
     """`best` as text for a terminal; accuracies in points, errors in their units."""
-    scale, unit = (100, "points") if summary["metric"] == "accuracy" else (1, "of the target")
+    scale, unit = (100, "points") if summary["metric"] == "accuracy" else (1, "units of the target")
     shown = {
         "strength_star": "best",
         "gain": "gain",
@@ -291,7 +291,7 @@ def short_table(summary: dict[str, Any]) -> str:
     )
     return (
         f"{table}\n{summary['metric']}, gain and harm in {unit} against strength 0; "
-        f"95 % intervals over {summary['seeds']} seeds; {summary['diverged']} of "
+        f"95 % intervals over seeds ({summary['seeds']}); {summary['diverged']} of "
         f"{summary['runs']} runs diverged"
     )
 

@@ -86,6 +86,7 @@ def test_refusals_are_one_line_and_leave_nothing(tmp_path):
     config = ["--config=configs/redundancy.py", f"--workdir={out}"]
     refused("unknown config field: config.train.stepz", *config, "--config.train.stepz=3")
     refused("hyper.strength: -1", *config, "--config.hyper.strength=0,-1")
+    refused("hyper.strength: 0 is missing", *config, "--config.hyper.strength=1,2")
     refused("config.train.steps", *config, "--config.train.steps=many")
     refused("nowhere.py", "--config=nowhere.py", f"--workdir={out}")
     refused("--workdir=DIR is needed", "--config=configs/redundancy.py")
