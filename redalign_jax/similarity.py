@@ -5,20 +5,19 @@ compute in float32 whatever the input's type, ignore the scale of an embedding, 
 be vmapped over thousands of runs: nothing of size n x n is ever stored.
 
 Degenerate inputs have defined values:
-  - A column that does not vary beyond roundoff counts as constant; a constant column adds nothing.
+  - A column that does not vary beyond roundoff counts as constant: CKA and SVCCA ignore it.
   - A constant embedding (all zeros included) has similarity 0 to everything, and the chance level
     k/(n-1) by mutual k-NN: all its points are equally near.
   - A NaN or an infinity anywhere gives NaN.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.custom_batching import sequential_vmap
 
 from redalign_jax.errors import UserError
+from redalign_jax.linalg import batch_safe
 
 # Matrix units of GPUs and TPUs round float32 inputs to 10 or 7 bits unless told otherwise.
 _matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
@@ -199,16 +198,6 @@ def _checked(x: Array, y: Array) -> tuple[Array, Array, Array]:
     return jnp.where(finite, x, 0), jnp.where(finite, y, 0), finite
 
 
-def _singly(f: Callable[..., Array]) -> Callable[..., Array]:
-    """f, but a CPU takes vmapped calls one after another; an accelerator batches them as usual.
-
-    One call fits a core's cache, which makes many neighbour searches twice as fast. And batched
-    LAPACK kernels of jaxlib wait, inside a thread pool, for threads of that pool: two at a time, as
-    on two CPU devices, can wait forever. One matrix at a time does not use the pool.
-    """
-    return lambda *args: lax.platform_dependent(*args, cpu=sequential_vmap(f), default=f)
-
-
 def _ratio(a: Array, b: Array) -> Array:
     """a / b, and 0 where b is 0."""
     return jnp.where(b > 0, a / jnp.where(b > 0, b, 1), 0)
@@ -259,7 +248,7 @@ def _unbiased_cka(x: Array, y: Array) -> Array:
 
 def _svcca(x: Array, y: Array, variance: float) -> Array:
     covariances = _matmul(x.T, x), _matmul(y.T, y), _matmul(x.T, y)
-    return _singly(partial(_mean_correlation, variance=variance))(*covariances)
+    return batch_safe(partial(_mean_correlation, variance=variance))(*covariances)
 
 
 def _mean_correlation(xx: Array, yy: Array, xy: Array, variance: float) -> Array:
@@ -297,7 +286,8 @@ def _neighbour_alignment(x: Array, y: Array, k: int) -> tuple[Array, Array]:
         return jnp.sum(lax.map(row, (jnp.arange(n), x, y), batch_size=_ROWS), 0)
 
     x, y = _directions(x), _directions(y)
-    overlap, xy, xx, yy = _singly(totals)(x, y, _centred(x), _centred(y))
+    # Here for speed: on a CPU one pair of embeddings at a time fits the cache, many do not.
+    overlap, xy, xx, yy = batch_safe(totals)(x, y, _centred(x), _centred(y))
     return overlap / (n * k), _ratio(xy, jnp.sqrt(xx) * jnp.sqrt(yy))
 
 

@@ -23,6 +23,8 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
 
+import os
+REFINE = int(os.environ.get('REFINE', 0))
 _START = 0.5  # smallest dual slack at the start
 _BACK_OFF = 0.95  # share of the way to the boundary that a step may go
 
@@ -89,10 +91,10 @@ def _feasible_dual(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(λ, μ) made feasible, and their value. Entries that were pruned get a harmless value first."""
     top = jnp.max(jnp.where(keep_b, mu, -jnp.inf), 0)
-    lam = jnp.where(keep_a, lam, _log(_conditional(a)) - jnp.where(jnp.isfinite(top), top, 0))
+    lam = jnp.where(keep_a, lam, _log(a) - jnp.where(jnp.isfinite(top), top, 0))
     lam = jnp.where(a > 0, lam, -jnp.inf)
     top = jnp.max(lam, 0)
-    mu = jnp.where(keep_b, mu, _log(_conditional(b)) - jnp.where(jnp.isfinite(top), top, 0))
+    mu = jnp.where(keep_b, mu, _log(b) - jnp.where(jnp.isfinite(top), top, 0))
     mu = jnp.where(b > 0, mu, -jnp.inf)
 
     lse = jax.nn.logsumexp(lam[:, None] + mu[None], -1)
@@ -180,6 +182,10 @@ def _newton_step(
         full = expand(v)
         dlam, dmu = system.solve(r_a + full.sum(1), r_b + full.sum(0))
         dq = expand(d * (dlam[:, None] + dmu[None]) - v)
+        for _ in range(REFINE):
+            clam, cmu = system.solve(r_a - dq.sum(1), r_b - dq.sum(0))
+            dlam, dmu = dlam + clam, dmu + cmu
+            dq = dq + expand(d * (clam[:, None] + cmu[None]))
         dz = jnp.where(live, (r_c - z * dq) / jnp.where(live, q, 1), 0)
         return _Point(dq, dz, dlam, dmu)
 
