@@ -78,13 +78,13 @@ def data_points(data: ConfigDict) -> list[tuple[dict[str, Any], ConfigDict]]:
 
 
 def hyper_points(hyper: ConfigDict) -> list[dict[str, Any]]:
-    """Every combination of the hyperparameters' values, in the order of the fields."""
+    """Every combination of the hyperparameters' values."""
     return [dict(zip(hyper, values, strict=True)) for values in product(*hyper.values())]
 
 
 def swept(hyper: ConfigDict) -> list[str]:
-    """Hyperparameters that get a column of the results: strength, and those of several values."""
-    return [name for name, values in hyper.items() if name == "strength" or len(values) > 1]
+    """Hyperparameters of several values, strength left aside: columns of the results."""
+    return [name for name, values in hyper.items() if name != "strength" and len(values) > 1]
 
 
 def _numbers(field: str, values: Any, low: float, high: float, open_low: bool = False) -> None:

@@ -106,7 +106,7 @@ def _runs(
 ) -> pd.DataFrame:
     """One row per run of the group: its place in the grid and what identifies it."""
     columns = results.strength_columns(settings, group.model.modalities)
-    for name in configs.swept(config.hyper)[1:]:
+    for name in configs.swept(config.hyper):
         columns[name] = [s[name] for s in settings]
     rows = []
     for cell in group.cells:

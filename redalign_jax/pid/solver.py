@@ -23,8 +23,6 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve, solve_triangular
 
-import os
-REFINE = int(os.environ.get('REFINE', 0))
 _START = 0.5  # smallest dual slack at the start
 _BACK_OFF = 0.95  # share of the way to the boundary that a step may go
 
@@ -129,7 +127,9 @@ class _System(NamedTuple):
         return x_a / self.scale_a, x_b.reshape(r_b.shape) / self.scale_b
 
 
-def _factorise(d: jax.Array, e: jax.Array, keep_a: jax.Array, keep_b: jax.Array) -> _System:
+def _factorise(
+    d: jax.Array, e: jax.Array, keep_a: jax.Array, keep_b: jax.Array, ridge: jax.Array
+) -> _System:
     """Factorises Σ over cells of diag(d) + d eᵀ, d and e (n1, n2, ny), e ∝ d per cell."""
     n1, n2, ny = d.shape
     eye = jnp.eye(ny, dtype=d.dtype)
@@ -138,7 +138,6 @@ def _factorise(d: jax.Array, e: jax.Array, keep_a: jax.Array, keep_b: jax.Array)
     block_b = jnp.einsum("ijy,ijz->jyz", d, e) + (d.sum(0) + ~keep_b)[..., None] * eye
     scale_a = jnp.sqrt(jnp.einsum("iyy->iy", block_a))
     scale_b = jnp.sqrt(jnp.einsum("iyy->iy", block_b))
-    ridge = 50 * jnp.finfo(d.dtype).eps
     block_a = block_a / (scale_a[:, :, None] * scale_a[:, None, :]) + ridge * eye
     block_b = block_b / (scale_b[:, :, None] * scale_b[:, None, :]) + ridge * eye
     d = jnp.swapaxes(d, 1, 2) / scale_a[..., None]  # (n1, ny, n2)
@@ -159,7 +158,12 @@ def _factorise(d: jax.Array, e: jax.Array, keep_a: jax.Array, keep_b: jax.Array)
 
 
 def _newton_step(
-    point: _Point, weight: jax.Array, a: jax.Array, b: jax.Array, tau_min: jax.Array
+    point: _Point,
+    weight: jax.Array,
+    a: jax.Array,
+    b: jax.Array,
+    tau_min: jax.Array,
+    ridge: jax.Array,
 ) -> _Point:
     """One predictor-corrector step; a, b are the marginals of `weight`, which is 0 where pruned."""
     q, z, lam, mu = point
@@ -171,7 +175,7 @@ def _newton_step(
     # (diag((1 + z)/q) - 11ᵀ/Σq)⁻¹ = diag(d) + d eᵀ, per cell (x1, x2), by Sherman and Morrison.
     d = q / (1 + z)
     e = _ratio(d, jnp.sum(d * z, -1, keepdims=True))
-    system = _factorise(d, e, keep_a, keep_b)
+    system = _factorise(d, e, keep_a, keep_b, ridge)
 
     def expand(v: jax.Array) -> jax.Array:
         """(diag(d) + d eᵀ) diag(d)⁻¹ v."""
@@ -182,10 +186,6 @@ def _newton_step(
         full = expand(v)
         dlam, dmu = system.solve(r_a + full.sum(1), r_b + full.sum(0))
         dq = expand(d * (dlam[:, None] + dmu[None]) - v)
-        for _ in range(REFINE):
-            clam, cmu = system.solve(r_a - dq.sum(1), r_b - dq.sum(0))
-            dlam, dmu = dlam + clam, dmu + cmu
-            dq = dq + expand(d * (clam[:, None] + cmu[None]))
         dz = jnp.where(live, (r_c - z * dq) / jnp.where(live, q, 1), 0)
         return _Point(dq, dz, dlam, dmu)
 
@@ -254,23 +254,28 @@ def solve(p: jax.Array, tol: jax.Array | float, max_steps: jax.Array | int) -> B
     shift = _START - jnp.min(jnp.where(live, slack, jnp.inf))
     point = _Point(weight, jnp.where(live, slack + shift, 1), jnp.where(keep_a, lam - shift, 0), mu)
 
-    def unfinished(state: tuple[_Point, Bounds]) -> jax.Array:
-        point, bounds = state
-        open_gap = bounds.upper - bounds.lower > tol
-        return open_gap & (bounds.steps < max_steps) & jnp.all(jnp.isfinite(point.q))
+    def unfinished(state: tuple[_Point, jax.Array, Bounds]) -> jax.Array:
+        _, ridge, bounds = state
+        return (bounds.upper - bounds.lower > tol) & (bounds.steps < max_steps) & (ridge < 1e-3)
 
-    def body(state: tuple[_Point, Bounds]) -> tuple[_Point, Bounds]:
-        point, bounds = state
-        point = _newton_step(point, weight, target_a, target_b, 0.1 * tol)
+    def body(state: tuple[_Point, jax.Array, Bounds]) -> tuple[_Point, jax.Array, Bounds]:
+        point, ridge, bounds = state
+        step = _newton_step(point, weight, target_a, target_b, 0.1 * tol, ridge)
+        # A matrix that lost its definiteness to rounding gives nan: once more, better conditioned.
+        ok = jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in step]))
+        point = jax.tree.map(lambda new, old: jnp.where(ok, new, old), step, point)
+        ridge = jnp.where(ok, ridge, 100 * ridge)
         lam, mu, lower = _feasible_dual(point.lam, point.mu, a, b, keep_a, keep_b)
         upper = negative_conditional_entropy(_feasible_primal(point.q, a, b))
         better = lower > bounds.lower
-        return point, Bounds(
+        bounds = Bounds(
             lam=jnp.where(better, lam, bounds.lam),
             mu=jnp.where(better, mu, bounds.mu),
             lower=jnp.where(better, lower, bounds.lower),
-            upper=jnp.where(upper < bounds.upper, upper, bounds.upper),
+            upper=jnp.minimum(upper, bounds.upper),
             steps=bounds.steps + 1,
         )
+        return point, ridge, bounds
 
-    return jax.lax.while_loop(unfinished, body, (point, bounds))[1]
+    ridge = jnp.asarray(4 * jnp.finfo(p.dtype).eps, p.dtype)
+    return jax.lax.while_loop(unfinished, body, (point, ridge, bounds))[-1]
