@@ -21,5 +21,5 @@ def get_config() -> ConfigDict:
     config.encoder.embedding = 12
     config.hyper.strength = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 4.0)
     config.train.batch = 512
-    config.sweep.seeds = 4
+    config.sweep.seeds = 12
     return config

@@ -12,7 +12,7 @@ from redalign_jax.report import charts, findings, layout, page, render
 COLUMNS = ("seed", "strength", "subject", "metric", "value", "diverged")
 
 
-def make(folder: Path) -> dict[str, Any]:
+def make(folder: str | Path) -> dict[str, Any]:
     """Draws the report of what a workdir holds, without training; the same files every time.
 
     Writes `summary.json`, `figures/*.svg`, `figures/*.png` and `report.html`, which needs no other
@@ -27,6 +27,7 @@ def make(folder: Path) -> dict[str, Any]:
     Raises:
       UserError: a file of the workdir is missing or cannot be read.
     """
+    folder = Path(folder)
     about = workdir.read_config(folder)
     table = _read(folder, results.RESULTS)
     learning = None
