@@ -6,6 +6,7 @@ the sharded axis.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -137,11 +138,13 @@ def compile_block(
     measure_all = sharded(
         _grid(partial(measures.measure, model, settings), (0, 0, 0), (0, None, 0)), (runs,) * 3
     )
-    compiled = (
-        start_all.lower(hyper, seeds, data).compile(),
-        segment_all.lower(hyper, seeds, data, state, first).compile(),
-        measure_all.lower(hyper, data, state).compile(),
+    lowered = (
+        start_all.lower(hyper, seeds, data),
+        segment_all.lower(hyper, seeds, data, state, first),
+        measure_all.lower(hyper, data, state),
     )
+    with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
+        compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
     return Program(shape, *compiled, bytes=max(map(_bytes, compiled)))
 
 

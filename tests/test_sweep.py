@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from small import experiment
 
-from redalign_jax import batches, devices, grid, program, sweep, training
+from redalign_jax import batches, devices, grid, program, report, sweep, training
+from redalign_jax.data import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.measures import Settings
 
@@ -171,3 +172,34 @@ def test_an_unwritable_workdir_is_named(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UserError, match=r"workdir: .*file.* cannot be written"):
         sweep.run(experiment(), tmp_path / "file" / "run")
+
+
+def test_three_modalities_and_a_regression(tmp_path):
+    rng = np.random.default_rng(0)
+    target = rng.standard_normal(120)
+    views = {
+        name: (np.outer(target, rng.standard_normal(d)) + rng.standard_normal((120, d)))
+        for name, d in (("audio", 5), ("text", 3), ("vision", 4))
+    }
+    np.savez(tmp_path / "mine.npz", **views, labels=2 * target + 1)
+    config = experiment(
+        hyper__strength=((0.0, 0.0, 0.0), (2.0, 0.0, 1.0)),
+        hyper__learning_rate=(3e-2,),
+        sweep__seeds=1,
+        measure__examples=20,
+    )
+    with config.unlocked():
+        config.data = arrays.defaults()
+    config.data.path, config.data.labels = str(tmp_path / "mine.npz"), (50,)
+    table = sweep.run(config, tmp_path / "out")
+    pairs = {"audio|text", "audio|vision", "text|vision"}
+    assert set(table["subject"]) == {*views, *pairs, "fusion"}
+    assert {"mae", "corr", "sign_accuracy", "probe_mae", "early_mae"} <= set(table["metric"])
+    assert table["value"].notna().all()
+    assert (table[table["metric"] == "probe_corr"]["value"] > 0.5).all()
+    assert set(table["strength_audio"]) == {0.0, 2.0}
+    curve = pd.read_parquet(tmp_path / "out" / "curves.parquet")
+    loss = curve[curve["metric"] == "task_loss"]
+    still = loss[loss["subject"] == "text"].groupby(["strength_audio", "step"])["value"].sum()
+    np.testing.assert_allclose(still[2.0], still[0.0], rtol=1e-5)  # text feels no alignment
+    assert report.make(tmp_path / "out")["metric"] == "mae"

@@ -68,10 +68,7 @@ def _conditional(q: jax.Array) -> jax.Array:
 
 
 def negative_conditional_entropy(q: jax.Array) -> jax.Array:
-    """-H(Y|X) = Σ q log q(y|x), in nats, of a joint table q (..., ny) with y last.
-
-    Cells with q = 0 count 0, in the value and in the gradient.
-    """
+    """-H(Y|X) = Σ q log q(y|x), in nats, of a joint table q (..., ny) with y last."""
     return jnp.sum(q * _log(_conditional(q)))
 
 
