@@ -1,4 +1,4 @@
-"""Partial information decomposition: what two modalities tell about the label, and how they share it."""
+"""Partial information decomposition: what two modalities tell about the label."""
 
 from redalign_jax.pid.exact import PID, decompose, mutual_information
 

@@ -1,7 +1,7 @@
 """Partial information decomposition of a known joint distribution."""
 
 import contextlib
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from redalign_jax.errors import UserError
-from redalign_jax.pid.solver import solve
+from redalign_jax.pid.solver import Bounds, solve
 
 
 class PID(NamedTuple):
@@ -47,16 +47,26 @@ def mutual_information(p: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
+def _solve(p: jax.Array, tol: ArrayLike, max_steps: ArrayLike) -> Bounds:
+    return solve(p, tol, max_steps)
+
+
+@_solve.defjvp
+def _solve_jvp(primals: tuple, tangents: tuple) -> NoReturn:
+    raise NotImplementedError("pid.decompose has first derivatives only")
+
+
+@jax.custom_jvp
 def _union(p: jax.Array, tol: ArrayLike, max_steps: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """A lower bound on F* (see solver.py) and how far F* may lie above it."""
-    bounds = solve(p, tol, max_steps)
+    bounds = _solve(p, tol, max_steps)
     return bounds.lower, jnp.maximum(bounds.upper - bounds.lower, 0)
 
 
 @_union.defjvp
 def _union_jvp(primals: tuple, tangents: tuple) -> tuple:
     """Envelope theorem: the optimal λ and μ are the slopes, the iterations need no derivative."""
-    bounds = solve(*primals)
+    bounds = _solve(*primals)
     gap = jnp.maximum(bounds.upper - bounds.lower, 0)
     slope = jnp.sum((bounds.lam[:, None] + bounds.mu[None]) * tangents[0])
     return (bounds.lower, gap), (slope, jnp.zeros_like(gap))
@@ -139,7 +149,7 @@ def decompose(
     Works under jit, vmap and grad, and is compiled once per shape: pad small tables with zeros to
     share a shape, at no loss. The first derivative with respect to p is exact up to the gap, by the
     envelope theorem; it belongs to the normalised table, and takes cells with p = 0, where the
-    slope of S is infinite, as constant there. There is no second derivative.
+    slope of S is infinite, as constant there. A second derivative raises NotImplementedError.
 
     Args:
       p: joint table (..., n1, n2, ny) = p(x1, x2, y), non-negative, sum 1 per table, at least two y
@@ -151,8 +161,8 @@ def decompose(
         accelerator lacks float64.
 
     Returns:
-      PID, computed in `dtype` and returned in the precision of `p` (float32 at least): pass a
-      float64 numpy array to see all digits.
+      PID, computed in `dtype` and returned like `p`: numpy for numpy, and in its precision (float32
+      at least). A float64 numpy table shows all digits whatever jax_enable_x64 says.
 
     Raises:
       UserError: p is no such table.
@@ -163,7 +173,7 @@ def decompose(
         raise UserError(f"p: a joint table needs floating-point numbers, got {p.dtype}")
     if p.ndim < 3 or p.size == 0:
         raise UserError(
-            f"p: a joint table has shape (..., n1, n2, ny), none of them 0; got {p.shape}"
+            f"p: a joint table has shape (..., n1, n2, ny), no axis empty; got {p.shape}"
         )
     if not isinstance(p, jax.core.Tracer):
         _check(np.asarray(p))
@@ -172,6 +182,12 @@ def decompose(
     if tol is None:
         tol = 1e-10 if double else 1e-5
     out = jnp.promote_types(p.dtype, jnp.float32)
-    with jax.enable_x64(True) if double else contextlib.nullcontext():
+    # Accelerators multiply float32 matrices in lower precision unless told otherwise.
+    with (
+        jax.enable_x64(True) if double else contextlib.nullcontext(),
+        jax.default_matmul_precision("highest"),
+    ):
         pid = _decompose(jnp.asarray(p, dtype), tol, max_steps)
+        if isinstance(p, np.ndarray):
+            return jax.tree.map(lambda x: np.asarray(x, out), pid)
         return jax.tree.map(lambda x: x.astype(out), pid)

@@ -9,12 +9,12 @@ iteration did. Newton's method runs on the perturbed optimality conditions
 
     log q(y|x1,x2) - λ - μ - z = 0,   Σ_x2 q = a,   Σ_x1 q = b,   q z = τ ω,   q, z > 0
 
-with Mehrotra's predictor and corrector (1992, SIAM J. Optim. 2(4):575). The weights ω are the start
-q = a b / p(y), X1 and X2 independent given Y: it has the marginals and lies near the weighted central
-path however small some of them are (with ω = 1 peaked tables spend most steps on getting there). In
-q the Newton system is block diagonal, one diagonal plus rank-one block per (x1, x2); what is left
-couples λ and μ, the larger alphabet is eliminated block by block, and a Cholesky factorisation of the
-rest, (n2 ny)², is the cost of a step. Newton on the dual alone, or first-order methods, stall.
+with Mehrotra's predictor and corrector (1992, SIAM J. Optim. 2(4):575). The start and the weights ω
+are a b / p(y): X1 and X2 independent given Y. It has the marginals and lies near the weighted
+central path however small some of them are (with ω = 1, peaked tables spend most steps on getting
+there). The part of the Newton system in q is one diagonal plus rank-one block per (x1, x2). What is
+left couples λ and μ; the larger alphabet is eliminated block by block, and the Cholesky
+factorisation of the rest, n2 ny wide, is what a step costs. First-order methods stall at 1e-5.
 """
 
 from typing import NamedTuple
@@ -31,8 +31,8 @@ class Bounds(NamedTuple):
     """What is known about F*.
 
     Attributes:
-      lam: λ (n1, ny), feasible together with `mu`; 0 where a = 0. It is ∂F*/∂a.
-      mu: μ (n2, ny); 0 where b = 0. It is ∂F*/∂b.
+      lam: λ (n1, ny), feasible together with `mu`; it is ∂F*/∂a. Where a = 0 it is -∞, stored as 0.
+      mu: μ (n2, ny); it is ∂F*/∂b. Where b = 0 it is -∞, stored as 0.
       lower: Σ aλ + Σ bμ ≤ F*.
       upper: F(q) ≥ F* for some q with the marginals.
       steps: Newton steps taken.
@@ -73,7 +73,7 @@ def negative_conditional_entropy(q: jax.Array) -> jax.Array:
 
 
 def _feasible_primal(q: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-    """The nearby q with exactly the marginals: scale down, then add what is missing as a product."""
+    """A nearby q with exactly the marginals: scaled down, what is missing added as a product."""
     q = q * jnp.minimum(1, _ratio(a, q.sum(1)))[:, None]
     q = q * jnp.minimum(1, _ratio(b, q.sum(0)))[None]
     missing_a = jnp.maximum(a - q.sum(1), 0)
@@ -84,7 +84,7 @@ def _feasible_primal(q: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
 def _feasible_dual(
     lam: jax.Array, mu: jax.Array, a: jax.Array, b: jax.Array, keep_a: jax.Array, keep_b: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(λ, μ) made feasible, and their value. Entries that were pruned get a harmless value first."""
+    """(λ, μ) made feasible, and their value. Pruned entries get a value that does no harm."""
     top = jnp.max(jnp.where(keep_b, mu, -jnp.inf), 0)
     lam = jnp.where(keep_a, lam, _log(a) - jnp.where(jnp.isfinite(top), top, 0))
     lam = jnp.where(a > 0, lam, -jnp.inf)
