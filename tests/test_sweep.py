@@ -32,7 +32,7 @@ def curves(folder, **keep):
     return table.set_index([*RUN, "step"])["value"]
 
 
-def same_losses(alone, reference, rtol=1e-4):
+def assert_same_losses(alone, reference, rtol=1e-4):
     alone = alone[alone.index.get_level_values("metric").str.endswith("loss")]
     assert len(alone) % (20 * 3) == 0  # steps; two task losses and one of alignment
     np.testing.assert_allclose(alone, curves(reference)[alone.index], rtol=rtol)
@@ -62,7 +62,7 @@ def test_a_run_alone_is_the_run_in_the_sweep(reference, tmp_path):
     one = experiment(data__redundancy=(8,), hyper__strength=(4.0,), sweep__seeds=1)
     one.sweep.first_seed = 1
     sweep.run(one, tmp_path)
-    same_losses(curves(tmp_path, redundancy=8, strength=4.0), reference[0])
+    assert_same_losses(curves(tmp_path, redundancy=8, strength=4.0), reference[0])
 
 
 @pytest.mark.parametrize(("count", "chunk"), [(1, 1), (1, 2), (2, 5)])
@@ -70,7 +70,7 @@ def test_devices_and_chunks_do_not_matter(reference, tmp_path, monkeypatch, coun
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), (devices.RUNS,))
     monkeypatch.setattr(devices, "mesh", lambda: mesh)
     sweep.run(experiment(sweep__chunk=chunk), tmp_path)
-    same_losses(curves(tmp_path), reference[0])
+    assert_same_losses(curves(tmp_path), reference[0])
 
 
 def test_a_diverging_run_does_not_disturb_its_neighbours(reference, tmp_path):
@@ -80,7 +80,7 @@ def test_a_diverging_run_does_not_disturb_its_neighbours(reference, tmp_path):
     fine = table[(table["learning_rate"] == 3e-3) & (table["strength"] < 2)]
     assert not fine["diverged"].any()
     for strength in (0.0, 1.0):
-        same_losses(curves(tmp_path, learning_rate=3e-3, strength=strength), reference[0])
+        assert_same_losses(curves(tmp_path, learning_rate=3e-3, strength=strength), reference[0])
 
 
 def test_init_and_batches_are_exactly_shared():
