@@ -35,6 +35,7 @@ def base(data: ConfigDict) -> ConfigDict:
             "alignment": {
                 "objective": "info_nce",  # info_nce, siglip, vicreg
                 "projection": (),  # widths of the projection head, output last; () for none
+                "block": 0,  # rows of the batch's similarity matrix at a time; 0 for all
                 "schedule": "constant",  # or {linear,cosine}_{warmup,decay}
                 "learned_temperature": False,  # hyper.temperature is then the initial value
             },
@@ -58,6 +59,8 @@ def base(data: ConfigDict) -> ConfigDict:
                 "first_seed": 0,
                 "balanced": False,  # also run the balanced mechanism, beside the grid
                 "chunk": 0,  # runs per device at a time; 0 chooses
+                "batch_devices": 1,  # that share the batch of every run; more for huge batches
+                "save_every": 10.0,  # seconds between saves of what is in progress, at least
             },
             "measure": {
                 "examples": 512,  # test examples for similarity
@@ -179,6 +182,9 @@ def check(config: ConfigDict) -> None:
         _numbers(field, config[section][name], 1, math.inf)
     _numbers("sweep.first_seed", config.sweep.first_seed, 0, math.inf)
     _numbers("sweep.chunk", config.sweep.chunk, 0, math.inf)
+    _numbers("sweep.batch_devices", config.sweep.batch_devices, 1, math.inf)
+    _numbers("sweep.save_every", config.sweep.save_every, 0, math.inf)
+    _numbers("alignment.block", config.alignment.block, 0, math.inf)
     _numbers("advise.minutes", config.advise.minutes, 0, math.inf, open_low=True)
     _numbers("measure.examples", config.measure.examples, 4, math.inf)
     for name, least, open_low in (

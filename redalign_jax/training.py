@@ -42,11 +42,13 @@ class Plan(NamedTuple):
       batch: training pairs per step; the labelled batch is as large, or all labelled examples
         where they are fewer.
       evaluations: equal segments of training, each ended by a look at the validation split.
+      shards: devices that share every batch, along the mesh axis `devices.BATCH`.
     """
 
     steps: int
     batch: int
     evaluations: int
+    shards: int = 1
 
 
 class State(NamedTuple):

@@ -81,15 +81,12 @@ def _decomposed(folder: Path, about: dict[str, Any], known: pd.DataFrame) -> dic
 
 
 def _write(folder: Path, drawn: list[render.Drawn], summary: dict[str, Any], html: str) -> None:
-    try:
-        for figure in drawn:
-            stem = folder / "figures" / figure.chart.name
-            workdir.write(stem.with_suffix(".svg"), _writer(figure.wide))
-            workdir.write(stem.with_suffix(".png"), _writer(figure.png))
-        workdir.write_json(folder / "summary.json", summary)
-        workdir.write(folder / "report.html", _writer(html.encode()))
-    except OSError as error:
-        raise UserError(f"workdir: {folder} cannot be written: {error.strerror}") from None
+    for figure in drawn:
+        stem = folder / "figures" / figure.chart.name
+        workdir.write(stem.with_suffix(".svg"), _writer(figure.wide))
+        workdir.write(stem.with_suffix(".png"), _writer(figure.png))
+    workdir.write_json(folder / "summary.json", summary)
+    workdir.write(folder / "report.html", _writer(html.encode()))
 
 
 def _read(folder: Path, name: str) -> pd.DataFrame:
