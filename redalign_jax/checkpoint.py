@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+import os
+import re
 import time
 import zlib
 from pathlib import Path
@@ -45,7 +47,15 @@ def _seal(carry: Carry) -> list[int]:
 
 
 def _one_line(error: BaseException) -> str:
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    if code:
+        return os.strerror(int(code[1]))
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    """Orbax logs every error of every layer; ours is one line."""
+    return "orbax" not in record.pathname
 
 
 class Checkpoints:
@@ -155,8 +165,12 @@ class Checkpoints:
         return Carry(step, tree["state"], curves)
 
     def __enter__(self) -> "Checkpoints":
+        logging.getLogger("absl").addFilter(_not_of_orbax)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Waits for what is being written and lets go."""
-        self._manager.close()
+        try:
+            self._manager.close()
+        finally:
+            logging.getLogger("absl").removeFilter(_not_of_orbax)

@@ -20,30 +20,35 @@ TABLES = (results.CURVES, results.RESULTS)  # in the order they are written
 Tables = dict[str, pd.DataFrame]
 
 
-def plan(folder: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """How the grid is cut: what is written down, or `now`, which then is.
-
-    Args:
-      folder: the workdir.
-      now: `runs` and `settings` of the grid, `layout` of the devices, `shapes` of blocks by group.
+def plan(folder: Path) -> dict[str, Any] | None:
+    """How the grid is cut, see `replan`; None before it is.
 
     Raises:
-      UserError: it cannot be read or written.
+      UserError: it cannot be read.
     """
     path = folder / FOLDER / "plan.json"
     try:
         held = json.loads(path.read_text())
-        return {name: held[name] for name in now}
+        return {name: held[name] for name in ("runs", "settings", "layout", "shapes")}
     except FileNotFoundError:
-        workdir.write_json(path, now)
-        return now
+        return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"workdir: {path} cannot be read: {error!r}") from None
 
 
 def replan(folder: Path, plan: dict[str, Any]) -> None:
-    """Writes down how the rest of the grid is cut."""
+    """Writes down how the grid is cut.
+
+    Args:
+      folder: the workdir.
+      plan: `runs` and `settings` of the grid, `layout` of the devices, `shapes` of blocks by group.
+    """
     workdir.write_json(folder / FOLDER / "plan.json", plan)
+
+
+def any_of(folder: Path) -> bool:
+    """Whether the workdir has results, or at least a block of them."""
+    return (folder / f"{results.RESULTS}.parquet").exists() or bool(_numbers(folder))
 
 
 def add(folder: Path, table: pd.DataFrame, curves: pd.DataFrame) -> None:
@@ -75,20 +80,19 @@ def merge(folder: Path) -> None:
         results.save(_in_order([tables[name] for tables in whole]), folder, name)
 
 
-def read(folder: Path, name: str = results.RESULTS) -> tuple[pd.DataFrame, tuple[int, int]]:
+def read(folder: Path, name: str = results.RESULTS) -> tuple[pd.DataFrame, dict[str, int] | None]:
     """The table `name` of a workdir whose sweep may still be under way.
 
     Returns:
-      The rows of every task whose runs are all there, and (finished runs, all runs) of the sweep.
+      The rows, and None; while runs are missing, the rows of every task whose runs are all there,
+      and how far the sweep is: `{"runs": finished, "of": all}`.
 
     Raises:
       UserError: nothing can be read, or no task is finished.
     """
-    known = folder / FOLDER / "plan.json"
-    if (folder / f"{results.RESULTS}.parquet").exists() or not known.exists():
-        table = results.read(folder, name)
-        return table, (1, 1)
-    cut = json.loads(known.read_text())
+    if (folder / f"{results.RESULTS}.parquet").exists() or not _numbers(folder):
+        return results.read(folder, name), None
+    cut = plan(folder)
     tables = [t for t in _blocks(folder).values() if t is not None]
     rows = [t[name] for t in tables]
     runs = pd.Series(sorted({place for t in rows for place in t["place"]}), dtype=int)
@@ -96,7 +100,10 @@ def read(folder: Path, name: str = results.RESULTS) -> tuple[pd.DataFrame, tuple
     whole = set(runs[task.map(task.value_counts()) == cut["settings"]])
     if not whole:
         raise UserError(f"workdir: {folder}: no task of its sweep is finished yet")
-    return _in_order([t[t["place"].isin(whole)] for t in rows]), (len(runs), cut["runs"])
+    return _in_order([t[t["place"].isin(whole)] for t in rows]), {
+        "runs": len(runs),
+        "of": cut["runs"],
+    }
 
 
 def _path(folder: Path, number: int, name: str) -> Path:

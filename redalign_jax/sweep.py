@@ -121,7 +121,7 @@ def _run(
     settings = configs.settings(config)
     count = sum(len(g.cells) for g in groups) * len(settings)
     now = {"runs": count, "settings": len(settings), "layout": devices.describe(), "shapes": {}}
-    plan = hosts.agree(lambda: finished.plan(folder, now))
+    plan = hosts.agree(lambda: finished.plan(folder)) or now
     if plan["layout"] != now["layout"]:
         logging.warning(
             "begun on %s, goes on with %s: the results will not be bit-identical to those of a "
@@ -131,11 +131,12 @@ def _run(
         )
     done = set(hosts.agree(lambda: finished.places(folder)))
     began, steps = time.monotonic(), config.train.steps
+    hidden = None if progress is None else not progress
     # XLA calls LAPACK from threads of its own; BLAS's threads on top would fight over the cores.
     with (
         threadpool_limits(1, user_api="blas"),
         Checkpoints(folder, config.sweep.save_every) as checkpoints,
-        tqdm(total=count * steps, initial=len(done) * steps, desc=f"{count} runs") as bar,
+        tqdm(total=count * steps, initial=len(done) * steps, disable=hidden) as bar,
     ):
 
         def stop_if_asked() -> None:
