@@ -81,6 +81,7 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
         debiased=bool(task.classes)
         and config.alignment.objective != "vicreg"
         and (config.sweep.balanced or any(config.hyper.debias)),
+        block=config.alignment.block,
     )
 
 
@@ -90,6 +91,15 @@ def _check_task(config: ConfigDict, task: Task) -> None:
         raise UserError(
             f"train.batch: {config.train.batch} is above the training split's {pairs} pairs"
         )
+    for name, size in (
+        ("train.batch", config.train.batch),
+        ("data.labels", min(config.train.batch, len(task.train.y))),
+    ):
+        if size % config.sweep.batch_devices:
+            raise UserError(
+                f"{name}: {size} examples in a batch cannot be split evenly over "
+                f"sweep.batch_devices, {config.sweep.batch_devices}"
+            )
     examples = min(config.measure.examples, len(task.test.y))
     if config.measure.neighbours >= examples:
         raise UserError(
