@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 from redalign_jax import hosts
 from redalign_jax.errors import UserError
 
+LOCK, HOLDER = ".lock", ".holder"
 PACKAGES = ("redalign-jax", "jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
 
 
@@ -64,7 +65,7 @@ def held(workdir: Path) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         holder = hosts.agree(lambda: _lock(workdir, stack))
-        if not hosts.all_of(_seen(workdir / ".lock", holder)):
+        if not hosts.all_of(_seen(workdir / HOLDER, holder)):
             raise UserError(f"workdir: {workdir} is not one folder that every host sees")
         yield
 
@@ -81,23 +82,22 @@ def _seen(path: Path, text: str, seconds: int = 60) -> bool:
 
 def _lock(workdir: Path, stack: contextlib.ExitStack) -> str:
     """Locks `workdir` until `stack` is left; returns who holds it."""
-    path = workdir / ".lock"
+    path = workdir / HOLDER
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file = stack.enter_context(path.open("a+"))
+        file = stack.enter_context((workdir / LOCK).open("a"))
     except OSError as error:
         raise UserError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
+        holder = path.read_text() if path.exists() else "another process"
         raise UserError(f"workdir: {workdir} is in use by {holder}") from None
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {platform.node()} since {time.ctime()}")
-    file.flush()
-    file.seek(0)
-    return file.read()
+    # in a file of its own: other hosts may not see what is written before a file is closed
+    holder = f"process {os.getpid()} on {platform.node()} since {time.ctime()}"
+    write(path, lambda p: p.write_text(holder))
+    stack.callback(path.unlink, missing_ok=True)
+    return holder
 
 
 def write_json(path: Path, value: Any) -> None:
