@@ -65,7 +65,7 @@ run() {
         : >"$job/log"
         # It inherits the lock. A SIGTERM, as of a host that shuts down, is for redalign alone.
         # shellcheck disable=SC2016
-        setsid bash -c 'cd "$0" || exit; trap : TERM; echo $$ >"$1/pid"; ended=0
+        setsid bash -c 'echo $$ >"$1/pid"; cd "$0" || exit; trap : TERM; ended=0
             .venv/bin/python -m redalign_jax "${@:2}" || ended=$?
             echo "$ended" >"$1/status"' "$checkout" "$job" "$@" >"$job/log" 2>&1 </dev/null &
     fi

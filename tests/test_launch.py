@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -352,6 +353,7 @@ def test_a_job_outlives_the_connection_that_started_it(world):
     assert ask("state").stdout == "running\n"
     first.kill()
     first.wait()
+    os.kill(int((home / "redalign_job" / "pid").read_text()), signal.SIGTERM)  # it keeps the status
     assert ask("state").stdout == "running\n"
     assert "nothing is changed" in ask("setup", "my-bucket", str(world / "mount")).stdout
     second = start()
