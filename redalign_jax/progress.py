@@ -19,14 +19,14 @@ class Progress:
     """Counts run-steps and tells the time left.
 
         with Progress(total, runs) as progress:
-            with progress.aside("compiling"):
+            with progress.compiling():
                 ...
             progress.advance(run_steps)  # after every segment
 
     The rate is that of the latter half of the time trained so far, of its last ten minutes if that
     is less: it follows programs that differ in speed and does not jump from segment to segment.
-    What happens `aside` (compiling) does not count, nor does what an earlier process trained; all
-    else that comes again with every block of runs (loading, measuring, saving) does.
+    Compiling does not count, nor does what an earlier process trained; all else that comes again
+    with every block of runs (loading, measuring, saving) does.
 
     Args:
       total: run-steps of the whole sweep.
@@ -40,7 +40,8 @@ class Progress:
         self._bar: tqdm | None = None
         self._lines = show is None and not sys.stderr.isatty()
         self._show_bar = show is not False and not self._lines
-        self._apart = 0.0  # seconds aside
+        self._before = done
+        self._compiling = 0.0  # seconds
         self._points = deque([(0.0, done)])  # (seconds trained, run-steps done), oldest first
 
     def __enter__(self) -> "Progress":
@@ -68,9 +69,11 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         elif self._lines:
-            took = span(time.monotonic() - self._began)
+            took = time.monotonic() - self._began
+            mean = (self.done - self._before) / max(took - self._compiling, 1e-9)
             ended = "done" if kind is None else f"stopped at {self._part()}"
-            self._say(f"{ended} after {took}{self._speed()}")
+            compiling = f", {span(self._compiling)} of it compiling" if self._compiling >= 1 else ""
+            self._say(f"{ended} after {span(took)}{compiling}; {mean:,.0f} run-steps/s")
 
     @property
     def rate(self) -> float:
@@ -79,20 +82,20 @@ class Progress:
         return (done - before) / max(last - first, 1e-9) if done > before else 0.0
 
     @contextmanager
-    def aside(self, what: str) -> Iterator[None]:
-        """Leaves the time spent inside out of the rate; `what` is shown on a terminal."""
+    def compiling(self) -> Iterator[None]:
+        """Leaves the time spent inside out of the rate, and says on a terminal what it is."""
         began = time.monotonic()
         if self._bar is not None:
-            self._bar.set_postfix_str(what)
+            self._bar.set_postfix_str("compiling")
         try:
             yield
         finally:
-            self._apart += time.monotonic() - began
+            self._compiling += time.monotonic() - began
 
     def advance(self, run_steps: int) -> None:
         """A segment has ended in which so many run-steps were trained."""
         now = time.monotonic()
-        trained = now - self._began - self._apart
+        trained = now - self._began - self._compiling
         self.done += run_steps
         if len(self._points) > 1 and trained - self._points[-2][0] < 0.1:
             self._points.pop()  # many short segments make one point

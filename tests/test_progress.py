@@ -25,11 +25,11 @@ def train(progress, clock, segments, steps, seconds):
 def test_compiling_and_earlier_work_do_not_count(clock):
     with Progress(10_000, 10, show=False, done=6_000) as progress:
         assert progress.rate == 0
-        with progress.aside("compiling"):
+        with progress.compiling():
             clock[0] += 500
         train(progress, clock, 4, 100, 2.0)
         assert progress.rate == pytest.approx(50)
-        with progress.aside("compiling"):
+        with progress.compiling():
             clock[0] += 500
         train(progress, clock, 4, 100, 2.0)
         assert progress.rate == pytest.approx(50)
@@ -52,14 +52,14 @@ def test_the_rate_follows_a_slower_program_and_counts_what_comes_with_every_bloc
 
 def test_lines_elsewhere_are_few(clock, capsys):
     with Progress(36_000, 360, done=3_600) as progress:
-        with progress.aside("compiling"):
+        with progress.compiling():
             clock[0] += 120
         progress.note("one thing worth knowing")
         train(progress, clock, 32_400, 1, 1.0)  # nine hours
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "redalign_jax: 360 runs, 36,000 run-steps, 10% done before"
     assert lines[1] == "redalign_jax: one thing worth knowing"
-    assert lines[-1] == "redalign_jax: done after 9 h 2 min, 1 run-steps/s"
+    assert lines[-1] == "redalign_jax: done after 9 h 2 min, 2 min of it compiling; 1 run-steps/s"
     middle = lines[2:-1]
     assert 50 <= len(middle) <= 66  # one in ten minutes, and one for every tenth
     half = [line for line in middle if " 19 %" in line or " 20 %" in line]
@@ -72,7 +72,7 @@ def test_a_short_sweep_says_how_it_began_and_ended(clock, capsys):
         raise KeyboardInterrupt
     assert capsys.readouterr().err.splitlines() == [
         "redalign_jax: 2 runs, 100 run-steps",
-        "redalign_jax: stopped at 40 % after 20 s, 2 run-steps/s",
+        "redalign_jax: stopped at 40 % after 20 s; 2 run-steps/s",
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_terminal_shows_a_bar_and_false_shows_nothing(clock, capsys, monkeypat
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with Progress(100_000, 2, done=20_000) as progress:
-        with progress.aside("compiling"):
+        with progress.compiling():
             assert "compiling" in capsys.readouterr().err
         progress.note("a line above")
         train(progress, clock, 4, 5_000, 10.0)
