@@ -60,9 +60,9 @@ done
 [[ $poll =~ ^[0-9]+$ ]] || die "--poll=$poll is not a number of seconds"
 [ -n "$delete_only" ] || [ $# -gt 0 ] || die "nothing to run: -- --config=FILE ... is missing"
 for argument in "$@"; do
-    case ${argument#-} in
-        -workdir | -workdir=*) die "$argument: the workdir is the folder $name of the bucket" ;;
-        -distributed | -coordinator* | -process*) die "$argument: the hosts find each other by themselves" ;;
+    case $argument in
+        -workdir* | --workdir*) die "$argument: the workdir is the folder $name of the bucket" ;;
+        --distributed* | --coordinator* | --process*) die "$argument: the hosts find each other by themselves" ;;
     esac
 done
 [ -n "$dry_run" ] || command -v gcloud >/dev/null || die "gcloud is not installed"

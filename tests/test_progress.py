@@ -46,6 +46,7 @@ def test_the_rate_follows_a_slower_program_and_counts_what_comes_with_every_bloc
             train(progress, clock, 10, 10, 0.001)
             clock[0] += 1.0
         assert progress.rate == pytest.approx(100, rel=0.05)
+        train(progress, clock, 100, 10_000, 100.0)  # hours
         train(progress, clock, 700, 7, 1.0)  # ten minutes are enough to forget all that
         assert progress.rate == pytest.approx(7, rel=0.01)
 
