@@ -42,7 +42,7 @@ class Progress:
         self._show_bar = show is not False and not self._lines
         self._before = done
         self._compiling = 0.0  # seconds
-        self._points = deque([(0.0, done)])  # (seconds trained, run-steps done), oldest first
+        self._points = deque([(0.0, 0)])  # (seconds, run-steps) trained here, oldest first
 
     def __enter__(self) -> "Progress":
         self._began = self._said = time.monotonic()
@@ -78,8 +78,8 @@ class Progress:
     @property
     def rate(self) -> float:
         """Run-steps per second; 0 before the first segment has ended."""
-        (first, before), (last, done) = self._points[0], self._points[-1]
-        return (done - before) / max(last - first, 1e-9) if done > before else 0.0
+        (then, before), (now, after) = self._points[0], self._points[-1]
+        return (after - before) / max(now - then, 1e-9)
 
     @contextmanager
     def compiling(self) -> Iterator[None]:
@@ -92,6 +92,13 @@ class Progress:
         finally:
             self._compiling += time.monotonic() - began
 
+    def skip(self, run_steps: int) -> None:
+        """So many run-steps more turn out to have been trained by an earlier process."""
+        self.done += run_steps
+        self._before += run_steps
+        if self._bar is not None:
+            self._bar.update(run_steps)
+
     def advance(self, run_steps: int) -> None:
         """A segment has ended in which so many run-steps were trained."""
         now = time.monotonic()
@@ -99,7 +106,7 @@ class Progress:
         self.done += run_steps
         if len(self._points) > 1 and trained - self._points[-2][0] < 0.1:
             self._points.pop()  # many short segments make one point
-        self._points.append((trained, self.done))
+        self._points.append((trained, self.done - self._before))
         oldest = trained - min(trained / 2, WINDOW)
         while len(self._points) > 2 and self._points[1][0] <= oldest:
             self._points.popleft()
@@ -132,7 +139,7 @@ class Progress:
         return f", {self.rate:,.0f} run-steps/s" if self.rate else ""
 
     def _left(self) -> str:
-        left = (self.total - self.done) / max(self.rate, 1e-9)
+        left = max(self.total - self.done, 0) / max(self.rate, 1e-9)
         return f"{span(left)} left"
 
 
