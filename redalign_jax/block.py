@@ -1,6 +1,7 @@
 """One block of runs: inputs on the devices, segment after segment, rows of the tables."""
 
 from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,9 +17,10 @@ from redalign_jax import alignment, devices, grid, hosts, results
 from redalign_jax import config as configs
 from redalign_jax.data.task import Task
 from redalign_jax.grid import Group
+from redalign_jax.measures import Settings
 from redalign_jax.model import Hyper
-from redalign_jax.program import Program
-from redalign_jax.training import Curve, Data, State
+from redalign_jax.program import Program, Shape, fit
+from redalign_jax.training import Curve, Data, Plan, State
 
 Table = dict[tuple, np.ndarray]
 
@@ -86,6 +88,27 @@ class Carry(NamedTuple):
     curves: Curve
 
 
+def compiled(
+    config: ConfigDict, group: Group, setting_count: int, chunk: int = 0, shape: Shape | None = None
+) -> Program:
+    """The program of a group's runs; `chunk` and `shape` as in `program.fit`."""
+    train, measure = config.train, config.measure
+    return fit(
+        group.model,
+        Plan(train.steps, train.batch, train.evaluations, config.sweep.batch_devices),
+        Settings(
+            min(measure.examples, len(group.example.test.y)),
+            measure.neighbours,
+            measure.probe_examples,
+        ),
+        devices.mesh(config.sweep.batch_devices),
+        (len(group.cells), setting_count),
+        group.example,
+        chunk or config.sweep.chunk,
+        shape,
+    )
+
+
 def cut(
     config: ConfigDict,
     group: Group,
@@ -105,7 +128,10 @@ def cut(
 
 
 def train(
-    block: Block, after: Callable[[Carry], None], carry: Carry | None = None
+    block: Block,
+    after: Callable[[Carry], None],
+    carry: Carry | None = None,
+    around: Callable[[], AbstractContextManager] = nullcontext,
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Trains a block to its end and measures it.
 
@@ -113,6 +139,7 @@ def train(
       block: what to train.
       after: called with the carry after every segment.
       carry: to go on from; None starts.
+      around: gives a context in which each segment is trained.
 
     Returns:
       See `finish`.
@@ -120,7 +147,8 @@ def train(
     inputs = load(block)
     carry = carry or start(block, inputs)
     while carry.step < block.config.train.steps:
-        carry = advance(block, inputs, carry)
+        with around():
+            carry = advance(block, inputs, carry)
         after(carry)
     return finish(block, inputs, carry)
 

@@ -79,6 +79,10 @@ def base(data: ConfigDict) -> ConfigDict:
                 "bins": 4,  # of the target of a regression
                 "resamples": 10,  # halves of the data for the intervals, each costs as much again
             },
+            "log": {
+                "tensorboard": False,  # learning curves and hparams as event files
+                "profile": (),  # numbers of the segments to profile, from 0
+            },
             "advise": {"minutes": 2.0},  # for the pilot's training
             "advice": "",  # an advice.json, whose strengths and schedule a sweep then takes
         }
@@ -185,6 +189,7 @@ def check(config: ConfigDict) -> None:
     _numbers("sweep.batch_devices", config.sweep.batch_devices, 1, math.inf)
     _numbers("sweep.save_every", config.sweep.save_every, 0, math.inf)
     _numbers("alignment.block", config.alignment.block, 0, math.inf)
+    _numbers("log.profile", config.log.profile or (0,), 0, math.inf)
     _numbers("advise.minutes", config.advise.minutes, 0, math.inf, open_low=True)
     _numbers("measure.examples", config.measure.examples, 4, math.inf)
     for name, least, open_low in (

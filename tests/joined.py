@@ -1,9 +1,9 @@
 """Runs a small sweep in several processes on this machine.
 
-python tests/joined.py WORKDIR PROCESSES DEVICES_EACH [STOP]
+python tests/joined.py WORKDIR PROCESSES DEVICES_EACH [STOP | apart]
 
-Six tasks, an odd number for the devices. With STOP, the last process gets SIGTERM at the end of
-that segment. Prints the exit status of every process.
+18 runs, which four devices cannot share evenly. With STOP, the last process gets SIGTERM at the end
+of that segment; `apart`, it gets a workdir of its own. Prints the exit status of every process.
 """
 
 import json
@@ -12,13 +12,14 @@ import signal
 import socket
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 
 os.environ["JAX_NUM_CPU_DEVICES"] = sys.argv[3]  # read when JAX is imported
 
 from small import experiment
 
-from redalign_jax import block, hosts, stopping, sweep
+from redalign_jax import block, hosts, stopping, sweep, workdir
 from redalign_jax.errors import UserError
 
 
@@ -35,13 +36,15 @@ def _port() -> int:
         return free.getsockname()[1]
 
 
-def _live(folder: Path, address: str, count: int, index: int, stop: int) -> int:
+def _live(folder: Path, address: str, count: int, index: int, how: str) -> int:
     advance, trained = block.advance, 0
+    last = index == count - 1
+    workdir._seen = partial(workdir._seen, seconds=1)
 
     def watched(part, inputs, carry):
         nonlocal trained
         after, trained = advance(part, inputs, carry), trained + 1
-        if trained == stop and index == count - 1:
+        if str(trained) == how and last:
             os.kill(os.getpid(), signal.SIGTERM)
         return after
 
@@ -49,7 +52,8 @@ def _live(folder: Path, address: str, count: int, index: int, stop: int) -> int:
     try:
         if count > 1:
             hosts.join(address, count, index)
-        sweep.run(config(), folder, progress=False)
+        own = folder / "apart" if how == "apart" and last else folder
+        sweep.run(config(), own, progress=False)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -58,7 +62,7 @@ def _live(folder: Path, address: str, count: int, index: int, stop: int) -> int:
     return 0
 
 
-def main(folder: Path, count: int, stop: int) -> None:
+def main(folder: Path, count: int, how: str) -> None:
     """Forks the processes and waits for them."""
     address = f"localhost:{_port()}"
     children = []
@@ -66,7 +70,7 @@ def main(folder: Path, count: int, stop: int) -> None:
         child = os.fork()
         if not child:
             try:
-                os._exit(_live(folder, address, count, index, stop))
+                os._exit(_live(folder, address, count, index, how))
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
@@ -75,4 +79,4 @@ def main(folder: Path, count: int, stop: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int([*sys.argv, -1][4]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), "".join(sys.argv[4:]))

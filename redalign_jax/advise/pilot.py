@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from ml_collections import ConfigDict
 
-from redalign_jax import devices, grid, sweep
+from redalign_jax import block, devices, grid, sweep
 from redalign_jax.advise import folds
 from redalign_jax.config import BALANCED
 from redalign_jax.data.task import Task
@@ -85,7 +85,7 @@ def run(config: ConfigDict, task: Task, minutes: float, seed: int) -> pd.DataFra
     ]
     clock = _Clock()
     group = grid.Group(model, grid.arrays(tasks[0]), work)
-    program = sweep.compiled(own, group, len(settings))
+    program = block.compiled(own, group, len(settings))
     began = time.monotonic()
 
     def train(cells: list[folds.Fold]) -> pd.DataFrame:
