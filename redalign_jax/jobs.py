@@ -1,4 +1,7 @@
-"""What the command line can do: one function per `--job`."""
+"""What the command line can do: one function per `--job`.
+
+Each imports what it alone needs: statistics and figures take a second, in which a sweep has begun.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax import advise, decomposition, hosts, report, sweep, workdir
+from redalign_jax import hosts, workdir
 from redalign_jax.errors import UserError
-from redalign_jax.law import conclusions
-from redalign_jax.report import advice
 
 
 def _needs(config: ConfigDict | None) -> ConfigDict:
@@ -20,8 +21,12 @@ def _needs(config: ConfigDict | None) -> ConfigDict:
 
 def run_sweep(config: ConfigDict | None, folder: Path) -> None:
     """Trains the grid, or what was advised, then draws the report."""
+    from redalign_jax import sweep
+
     config = _needs(config)
     if config.advice:
+        from redalign_jax import advise
+
         config = advise.apply(config, config.advice)
     if not any(np.all(np.asarray(strength) == 0) for strength in config.hyper.strength):
         raise UserError("hyper.strength: 0 is missing, which the report compares with")
@@ -32,6 +37,8 @@ def run_sweep(config: ConfigDict | None, folder: Path) -> None:
 
 def run_decompose(config: ConfigDict | None, folder: Path) -> None:
     """Estimates what the modalities tell about the labels, then draws the report."""
+    from redalign_jax import decomposition
+
     table = decomposition.run(_needs(config), folder)
     print(decomposition.short_table(table))
     run_report(config, folder)
@@ -39,6 +46,9 @@ def run_decompose(config: ConfigDict | None, folder: Path) -> None:
 
 def run_advise(config: ConfigDict | None, folder: Path) -> None:
     """Tries alignment on the labelled training examples and says what to do."""
+    from redalign_jax import advise
+    from redalign_jax.report import advice
+
     found = advise.advise(_needs(config), folder)
     page = advice.make(folder, workdir.read_config(folder), found)
     for name, row in found["encoders"].items():
@@ -48,6 +58,9 @@ def run_advise(config: ConfigDict | None, folder: Path) -> None:
 
 def run_report(config: ConfigDict | None, folder: Path) -> None:
     """Draws the report of what the workdir holds, without training; prints the short table."""
+    from redalign_jax import report
+    from redalign_jax.law import conclusions
+
     summary = report.make(folder)
     if "best" in summary:  # a sweep
         print(conclusions.short_table(summary))

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax import Array
-from scipy.optimize import minimize_scalar
 
 from redalign_jax import training
 from redalign_jax.data.task import Split
@@ -182,6 +182,6 @@ def _calibrated(log_p: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     best = (loss(0, 0.0), 0, 0.0)
     for look in range(len(log_p)):
-        found = minimize_scalar(partial(loss, look), bounds=(0, 4), method="bounded")
+        found = scipy.optimize.minimize_scalar(partial(loss, look), bounds=(0, 4), method="bounded")
         best = min(best, (float(found.fun), look, float(found.x)))
     return tempered(*best[1:])

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import scipy  # its parts are imported when they are used
 from jax import Array
 from jax.typing import ArrayLike
-from scipy import stats
 
 from redalign_jax.errors import UserError
 from redalign_jax.pid import crossfit, tables
@@ -194,7 +194,7 @@ def _ends(point: np.ndarray, halves: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Intervals around (pairs, 9) from (resamples, pairs, 9) of half of the examples each."""
     if len(halves) < 2:
         return np.full(point.shape, np.nan), np.full(point.shape, np.nan)
-    spread = stats.t.ppf((1 + LEVEL) / 2, len(halves) - 1) * np.std(halves, axis=0, ddof=1)
+    spread = scipy.stats.t.ppf((1 + LEVEL) / 2, len(halves) - 1) * np.std(halves, axis=0, ddof=1)
     shift = np.mean(halves, axis=0) - point
     low = point - np.maximum(shift, 0) - spread
     high = point + np.maximum(-shift, 0) + spread

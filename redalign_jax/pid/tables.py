@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
+import scipy
 
 DRAWS = 20  # of labels, for the bias of counts
 
@@ -22,7 +22,7 @@ def clusters(log_p: np.ndarray, count: int, rng: np.random.Generator) -> np.ndar
         centres = np.append(centres, points[[chosen]], axis=0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="One of the clusters is empty")
-        return kmeans2(points, centres, iter=20, minit="matrix")[1]
+        return scipy.cluster.vq.kmeans2(points, centres, iter=20, minit="matrix")[1]
 
 
 def information(p: np.ndarray) -> float:
