@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from redalign_jax.data import scaling
 from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
 
@@ -83,12 +84,7 @@ def make_task(
             f"data.valid={valid}, data.test={test} split the {len(y)} examples of {source} into "
             f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs one{every}"
         )
-    if isinstance(labels, bool) or not isinstance(labels, (int, np.integer)) or labels < 0:
-        raise UserError(f"data.labels={labels!r} must be a whole number, 0 (all) or more")
-    if labels > n_train:
-        raise UserError(f"data.labels={labels}: {source} leaves only {n_train} training examples")
-    if 0 < labels < len(classes):
-        raise UserError(f"data.labels={labels} is below the {len(classes)} classes of {source}")
+    _check_labels(labels, n_train, len(classes), source)
 
     strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
     rest = np.random.default_rng(seed).permutation(len(y))
@@ -105,7 +101,7 @@ def make_task(
             )
 
     in_train = np.concatenate([labelled, unlabelled])
-    z = [_standardised(value, rest) for value in x.values()]  # rest: an order without `labels`
+    z = [scaling.columns(value, rest) for value in x.values()]  # rest: an order without `labels`
     return Task(
         modalities=tuple(x),
         classes=len(classes),
@@ -113,6 +109,64 @@ def make_task(
         valid=Split(tuple(a[in_valid] for a in z), y[in_valid]),
         test=Split(tuple(a[in_test] for a in z), y[in_test]),
     )
+
+
+def make_split_task(
+    x: dict[str, np.ndarray],
+    y: np.ndarray,
+    parts: Sequence[np.ndarray],
+    *,
+    labels: int,
+    seed: int,
+    source: str,
+) -> Task:
+    """A task whose splits are given, and whose inputs are taken as they are.
+
+    Args:
+      x: name → (n, ...) numbers, ready for training: see `Split.x` and `scaling`.
+      y: (n,) labels, see `make_task`.
+      parts: row numbers of the training, validation and test split.
+      labels: how many training pairs carry a label, stratified, placed first; 0 = all.
+      seed: of their choice, and of the order of the training pairs.
+      source: the file or dataset, for the message of an error.
+
+    Returns:
+      The task.
+
+    Raises:
+      UserError: one line that names `source`, the array or the field.
+    """
+    y, classes = _encode(y, source)
+    x = {name: _checked(name, value, len(y), source) for name, value in x.items()}
+    for name, part in zip(("train", "valid", "test"), parts, strict=True):
+        present = np.bincount(y[part], minlength=len(classes)) if len(classes) else np.ones(1)
+        if not len(part):
+            raise UserError(f"{source}: no examples in its {name} split")
+        if not present.all():
+            missing = classes[present.argmin()].item()
+            raise UserError(f"{source}: its {name} split has no example of class {missing!r}")
+    in_train, in_valid, in_test = parts
+    _check_labels(labels, len(in_train), len(classes), source)
+    shuffled = np.random.default_rng(seed).permutation(in_train)
+    strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
+    labelled, unlabelled = _pick(shuffled, strata, labels or len(in_train), least)
+    in_train = np.concatenate([labelled, unlabelled])
+    return Task(
+        modalities=tuple(x),
+        classes=len(classes),
+        train=Split(tuple(a[in_train] for a in x.values()), y[labelled]),
+        valid=Split(tuple(a[in_valid] for a in x.values()), y[in_valid]),
+        test=Split(tuple(a[in_test] for a in x.values()), y[in_test]),
+    )
+
+
+def _check_labels(labels: int, n_train: int, classes: int, source: str) -> None:
+    if isinstance(labels, bool) or not isinstance(labels, (int, np.integer)) or labels < 0:
+        raise UserError(f"data.labels={labels!r} must be a whole number, 0 (all) or more")
+    if labels > n_train:
+        raise UserError(f"data.labels={labels}: {source} leaves only {n_train} training examples")
+    if 0 < labels < classes:
+        raise UserError(f"data.labels={labels} is below the {classes} classes of {source}")
 
 
 def _encode(y: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -203,12 +257,3 @@ def _quotas(counts: np.ndarray, total: int, least: int) -> np.ndarray:
     while seats.sum() > total:  # the guaranteed seats, paid by the best-served strata
         seats[np.argmin(np.where(seats > floor, share - seats, np.inf))] -= 1
     return seats
-
-
-def _standardised(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    rows = x[train].astype(np.float64)
-    mean, std = rows.mean(axis=0), rows.std(axis=0)
-    # What is below the resolution of the type is rounding noise of a constant, not a spread.
-    resolution = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
-    constant = std <= resolution * np.abs(mean)
-    return ((x - mean) / np.where(constant, 1.0, std)).astype(np.float32)
