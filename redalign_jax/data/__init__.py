@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax.data import (
     arrays,
+    av_digits,
     avmnist,
     mfeat,
     mosei,
@@ -19,6 +20,7 @@ from redalign_jax.errors import UserError
 SOURCES = {
     "redundancy_bits": redundancy_bits,
     "mfeat": mfeat,
+    "av_digits": av_digits,
     "avmnist": avmnist,
     "mosei": mosei,
     "mosi": mosi,

@@ -43,7 +43,7 @@ def prepare(
     files = [place / name for name in names]
     missing = [file for file in files if not file.is_file()]
     if not missing:
-        return prepared.prepare(builder, data_dir, files, _fingerprint(files))
+        return prepared.prepare(builder, data_dir, lambda: files, _fingerprint(files))
     made = _prepared(builder, data_dir)
     if made and not manual_dir:
         return max(made, key=lambda home: (home / prepared.INFO).stat().st_mtime_ns)

@@ -10,7 +10,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,10 @@ class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def prepare(
-    builder: type[LocalBuilder], data_dir: str, files: Sequence[Path] = (), variant: str = ""
+    builder: type[LocalBuilder],
+    data_dir: str,
+    fetch: Callable[[], Sequence[Path]] = tuple,
+    variant: str = "",
 ) -> Path:
     """Prepares a dataset of ours, if that has not been done before.
 
@@ -59,7 +62,7 @@ def prepare(
     Args:
       builder: the class; raise its VERSION whenever what it generates changes.
       data_dir: see `directory`.
-      files: what it is made from.
+      fetch: gets the files it is made from; called only where there is something to prepare.
       variant: a name that tells apart what is made from different files; TFDS's config.
 
     Returns:
@@ -71,13 +74,13 @@ def prepare(
     root = directory(data_dir)
     home = root / builder.name / variant / str(builder.VERSION)
     if not (home / INFO).exists():
-        options = {"files": files}
-        if variant:
-            options["config"] = tfds.core.BuilderConfig(name=variant)
         try:
             home.parent.mkdir(parents=True, exist_ok=True)
             with _locked(root / builder.name):
                 if not (home / INFO).exists():
+                    options = {"files": fetch()}
+                    if variant:
+                        options["config"] = tfds.core.BuilderConfig(name=variant)
                     _generate(builder, options, home, root)
         except OSError as error:
             raise UserError(f"{home}: cannot be prepared ({_line(error)})") from None

@@ -76,6 +76,25 @@ def make_task(
     y, classes = _encode(y, source)
     x = {name: _checked(name, value, len(y), source) for name, value in x.items()}
 
+    rest, in_valid, in_test = _draw(y, classes, valid, test, seed, source)
+    _check_labels(labels, len(rest), len(classes), source)
+    strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
+    labelled, unlabelled = _pick(rest, strata, labels or len(rest), least)
+    # The scale is taken over `rest`, whose order does not depend on `labels`.
+    z = {name: scaling.columns(value, rest) for name, value in x.items()}
+    return _task(z, y, classes, (labelled, unlabelled, in_valid, in_test))
+
+
+def stratified(
+    y: np.ndarray, *, valid: float, test: float, seed: int, source: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row numbers of a training, validation and test split, stratified; see `make_task`."""
+    return _draw(*_encode(y, source), valid, test, seed, source)
+
+
+def _draw(
+    y: np.ndarray, classes: np.ndarray, valid: float, test: float, seed: int, source: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n_valid, n_test = (_size(name, f, len(y)) for name, f in (("valid", valid), ("test", test)))
     n_train = len(y) - n_valid - n_test
     if min(n_train, n_valid, n_test) < max(len(classes), 1):
@@ -84,13 +103,10 @@ def make_task(
             f"data.valid={valid}, data.test={test} split the {len(y)} examples of {source} into "
             f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs one{every}"
         )
-    _check_labels(labels, n_train, len(classes), source)
-
     strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
     rest = np.random.default_rng(seed).permutation(len(y))
     in_test, rest = _pick(rest, strata, n_test, least)
     in_valid, rest = _pick(rest, strata, n_valid, least)
-    labelled, unlabelled = _pick(rest, strata, labels or n_train, least)
     for part in (rest, in_valid, in_test) if len(classes) else ():
         present = np.bincount(y[part], minlength=len(classes))
         if not present.all():
@@ -99,16 +115,7 @@ def make_task(
                 f"{source}: class {classes[k].item()!r} has {np.sum(y == k)} of {len(y)} examples, "
                 f"too few for train, valid and test at data.valid={valid}, data.test={test}"
             )
-
-    in_train = np.concatenate([labelled, unlabelled])
-    z = [scaling.columns(value, rest) for value in x.values()]  # rest: an order without `labels`
-    return Task(
-        modalities=tuple(x),
-        classes=len(classes),
-        train=Split(tuple(a[in_train] for a in z), y[labelled]),
-        valid=Split(tuple(a[in_valid] for a in z), y[in_valid]),
-        test=Split(tuple(a[in_test] for a in z), y[in_test]),
-    )
+    return rest, in_valid, in_test
 
 
 def make_split_task(
@@ -150,6 +157,14 @@ def make_split_task(
     shuffled = np.random.default_rng(seed).permutation(in_train)
     strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
     labelled, unlabelled = _pick(shuffled, strata, labels or len(in_train), least)
+    return _task(x, y, classes, (labelled, unlabelled, in_valid, in_test))
+
+
+def _task(
+    x: dict[str, np.ndarray], y: np.ndarray, classes: np.ndarray, rows: Sequence[np.ndarray]
+) -> Task:
+    """`rows`: labelled and unlabelled training pairs, validation, test."""
+    labelled, unlabelled, in_valid, in_test = rows
     in_train = np.concatenate([labelled, unlabelled])
     return Task(
         modalities=tuple(x),
