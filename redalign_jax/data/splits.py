@@ -4,11 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from redalign_jax.data import scaling
+from redalign_jax.data import scaling, strata
 from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
-
-STRATA = 10  # a regression is stratified by this many quantiles of its target
 
 
 def choose(modalities: str, available: Sequence[str], source: str) -> list[str]:
@@ -51,11 +49,11 @@ def make_task(
 ) -> Task:
     """Splits and standardises paired arrays.
 
-    The splits are stratified: by class, or by the `STRATA` quantiles of a regression's target. They
-    depend on (seed, y, valid, test) alone, never on the modalities; `labels` moves training rows to
-    the front and changes nothing else. Inputs become z = (x - μ) / σ per column, with μ and σ (of
-    the population, ddof = 0) taken over all training pairs, labelled or not; a column that is
-    constant there is only centred.
+    The splits are stratified: by class, or by the `strata.QUANTILES` quantiles of a regression's
+    target. They depend on (seed, y, valid, test) alone, never on the modalities; `labels` moves
+    training rows to the front and changes nothing else. Inputs become z = (x - μ) / σ per column,
+    with μ and σ (of the population, ddof = 0) taken over all training pairs, labelled or not; a
+    column that is constant there is only centred.
 
     Args:
       x: name → (n, ...) numbers; (n,) counts as one column, (n, 1).
@@ -78,8 +76,8 @@ def make_task(
 
     rest, in_valid, in_test = _draw(y, classes, valid, test, seed, source)
     _check_labels(labels, len(rest), len(classes), source)
-    strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
-    labelled, unlabelled = _pick(rest, strata, labels or len(rest), least)
+    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
+    labelled, unlabelled = strata.pick(rest, stratum, labels or len(rest), least)
     # The scale is taken over `rest`, whose order does not depend on `labels`.
     z = {name: scaling.columns(value, rest) for name, value in x.items()}
     return _task(z, y, classes, (labelled, unlabelled, in_valid, in_test))
@@ -103,10 +101,10 @@ def _draw(
             f"data.valid={valid}, data.test={test} split the {len(y)} examples of {source} into "
             f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs one{every}"
         )
-    strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
+    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
     rest = np.random.default_rng(seed).permutation(len(y))
-    in_test, rest = _pick(rest, strata, n_test, least)
-    in_valid, rest = _pick(rest, strata, n_valid, least)
+    in_test, rest = strata.pick(rest, stratum, n_test, least)
+    in_valid, rest = strata.pick(rest, stratum, n_valid, least)
     for part in (rest, in_valid, in_test) if len(classes) else ():
         present = np.bincount(y[part], minlength=len(classes))
         if not present.all():
@@ -155,8 +153,8 @@ def make_split_task(
     in_train, in_valid, in_test = parts
     _check_labels(labels, len(in_train), len(classes), source)
     shuffled = np.random.default_rng(seed).permutation(in_train)
-    strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
-    labelled, unlabelled = _pick(shuffled, strata, labels or len(in_train), least)
+    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
+    labelled, unlabelled = strata.pick(shuffled, stratum, labels or len(in_train), least)
     return _task(x, y, classes, (labelled, unlabelled, in_valid, in_test))
 
 
@@ -236,39 +234,3 @@ def _size(name: str, fraction: float, n: int) -> int:
     if not 0 < fraction < 1:
         raise UserError(f"data.{name}={fraction} must lie between 0 and 1")
     return round(fraction * n)
-
-
-def _quantiles(y: np.ndarray) -> np.ndarray:
-    rank = np.empty(len(y), np.int64)
-    rank[np.argsort(y, kind="stable")] = np.arange(len(y))
-    return rank * STRATA // len(y)
-
-
-def _pick(
-    rows: np.ndarray, strata: np.ndarray, total: int, least: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first `total` of `rows`, stratum by stratum, and the others; both in their old order."""
-    stratum = strata[rows]
-    counts = np.bincount(stratum)
-    place = np.empty(len(rows), np.int64)  # the how-manieth of its stratum a row is
-    first = np.cumsum(counts) - counts
-    order = np.argsort(stratum, kind="stable")
-    place[order] = np.arange(len(rows)) - first[stratum[order]]
-    taken = place < _quotas(counts, total, least)[stratum]
-    return rows[taken], rows[~taken]
-
-
-def _quotas(counts: np.ndarray, total: int, least: int) -> np.ndarray:
-    """Seats per stratum: largest remainders, but at least `least` where there are that many.
-
-    Needs `total` ≥ `least` times the number of strata. The seats add up to `total`, and where every
-    proportional share is a whole number they are those shares.
-    """
-    share = counts * total / counts.sum()
-    floor = np.minimum(least, counts)
-    seats = np.maximum(floor, share.astype(np.int64))
-    while seats.sum() < total:
-        seats[np.argmax(share - seats)] += 1
-    while seats.sum() > total:  # the guaranteed seats, paid by the best-served strata
-        seats[np.argmin(np.where(seats > floor, share - seats, np.inf))] -= 1
-    return seats
