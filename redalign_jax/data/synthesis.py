@@ -81,8 +81,8 @@ def _library() -> tuple[ctypes.CDLL, Path]:
         import espeakng_loader
     except ImportError:
         raise UserError(
-            "data.source='av_digits' needs spoken digits: install espeakng-loader, or prepare the "
-            "TFDS dataset spoken_digit"
+            "data.source='av_digits' needs spoken digits: pip install espeakng-loader, or prepare "
+            "the TFDS dataset spoken_digit"
         ) from None
     try:
         library = ctypes.CDLL(espeakng_loader.get_library_path())

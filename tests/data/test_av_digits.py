@@ -240,5 +240,5 @@ def test_an_image_that_is_none(tmp_path, monkeypatch, content, words):
 
 def test_no_synthesiser(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(UserError, match="install espeakng-loader, or prepare the TFDS dataset"):
+    with pytest.raises(UserError, match="pip install espeakng-loader, or prepare the TFDS"):
         digits.speech("", str(tmp_path))
