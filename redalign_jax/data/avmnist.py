@@ -125,6 +125,7 @@ class Avmnist(prepared.LocalBuilder):
             ),
             homepage="https://github.com/pliang279/MultiBench",
             license="the dataset's own; nothing of it is distributed here",
+            metadata=manual.checksums(self.files),
             disable_shuffling=True,
         )
 

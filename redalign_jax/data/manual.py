@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import tensorflow_datasets as tfds
+
 from redalign_jax.data import prepared
 from redalign_jax.errors import UserError
 
@@ -50,6 +52,17 @@ def prepare(
     raise UserError(
         f"{missing[0]} is missing: put {what} there, or name another folder as data.manual_dir"
     )
+
+
+def checksums(files: Sequence[Path]) -> tfds.core.MetadataDict:
+    """SHA-256 of the files, by name, to be kept with what was made of them (metadata.json)."""
+    found = {}
+    for path in files:
+        with open(path, "rb") as file:
+            found[f"{path.parent.name}/{path.name}"] = hashlib.file_digest(
+                file, "sha256"
+            ).hexdigest()
+    return tfds.core.MetadataDict(sha256=found)
 
 
 def _prepared(builder: type[prepared.LocalBuilder], data_dir: str) -> list[Path]:

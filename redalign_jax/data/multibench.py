@@ -66,6 +66,7 @@ class Affect(prepared.LocalBuilder, skip_registration=True):
             ),
             homepage=self.HOMEPAGE,
             license="the dataset's own, see its homepage; nothing of it is distributed here",
+            metadata=manual.checksums(self.files),
             disable_shuffling=True,
         )
 

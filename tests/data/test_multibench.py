@@ -1,5 +1,6 @@
 """MultiBench's pickles: cleaned as published, in the published splits; bad files are one line."""
 
+import hashlib
 import os
 import pickle
 
@@ -258,9 +259,11 @@ def test_the_command_refuses_in_one_line(tmp_path):
 
 
 def test_what_is_prepared_reads_as_any_tfds_dataset(tmp_path):
-    write(tmp_path, "mosei")
+    path = write(tmp_path, "mosei")
     load("mosei", tmp_path, tmp_path / "data")
     (home,) = (tmp_path / "data" / "mosei").glob("*/1.0.0")
     info = prepared.open_directory(home).info
     assert {s: info.splits[s].num_examples for s in SIZES} == {s: n - 1 for s, n in SIZES.items()}
     assert "ACL 2018" in info.description and info.homepage.startswith("http")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert info.metadata["sha256"] == {f"{tmp_path.name}/mosei_raw.pkl": digest}
