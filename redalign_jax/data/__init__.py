@@ -2,13 +2,32 @@
 
 from ml_collections import ConfigDict
 
-from redalign_jax.data import arrays, mfeat, redundancy_bits, tfds_source
+from redalign_jax.data import (
+    arrays,
+    av_digits,
+    avmnist,
+    emoji,
+    mfeat,
+    mosei,
+    mosi,
+    mustard,
+    redundancy_bits,
+    tfds_source,
+    ur_funny,
+)
 from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
 
 SOURCES = {
     "redundancy_bits": redundancy_bits,
     "mfeat": mfeat,
+    "av_digits": av_digits,
+    "emoji": emoji,
+    "avmnist": avmnist,
+    "mosei": mosei,
+    "mosi": mosi,
+    "mustard": mustard,
+    "ur_funny": ur_funny,
     "arrays": arrays,
     "tfds": tfds_source,
 }

@@ -1,19 +1,22 @@
 """Datasets that TensorFlow Datasets has prepared as array_record files: prepare, open, read.
 
-TensorFlow itself is not needed, and no network: a builder brings its data with it.
+TensorFlow itself is not needed, and no network: a builder's data are in the package or in files.
 """
 
 import contextlib
+import fcntl
 import functools
 import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from absl import logging
 
 from redalign_jax.errors import UserError
 
@@ -29,52 +32,88 @@ def directory(data_dir: str) -> Path:
 
 
 class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Base of our builders: the data are here already, nothing is downloaded."""
+    """Base of our builders: the data are here already, TFDS downloads nothing.
+
+    Attributes:
+      files: what the data are made from, as `prepare` got them.
+    """
 
     # Looking for checksums of downloads, TFDS 4.9.10 imports a module that it does not require.
     url_infos = None
 
+    def __init__(self, *, files: Sequence[Path] = (), **options: Any) -> None:
+        self.files = tuple(files)
+        super().__init__(**options)
 
-def prepare(builder: type[LocalBuilder], data_dir: str) -> Path:
+
+def prepare(
+    builder: type[LocalBuilder],
+    data_dir: str,
+    fetch: Callable[[], Sequence[Path]] = tuple,
+    variant: str = "",
+) -> Path:
     """Prepares a dataset of ours, if that has not been done before.
 
-    The dataset is written under a temporary name and renamed, so that it is there completely or not
-    at all: a process may be killed, and several may prepare the same dataset at once (the last ones
-    find it there and throw theirs away). A kill leaves only an `incomplete.*` directory, which
-    nothing reads.
+    One process prepares while others that want the same wait for it. The dataset is written under a
+    temporary name and renamed, so that it is there completely or not at all, even where a process
+    is killed (it leaves an `incomplete.*` directory, which nothing reads) or where the file system
+    knows no locks.
 
     Args:
       builder: the class; raise its VERSION whenever what it generates changes.
       data_dir: see `directory`.
+      fetch: gets the files it is made from; called only where there is something to prepare.
+      variant: a name that tells apart what is made from different files; TFDS's config.
 
     Returns:
-      Its version directory, `data_dir/name/version`, to `read` from.
+      Its version directory, `data_dir/name[/variant]/version`, to `read` from.
 
     Raises:
       UserError: the directory cannot be written, or holds something else.
     """
     root = directory(data_dir)
-    home = root / builder.name / str(builder.VERSION)
+    home = root / builder.name / variant / str(builder.VERSION)
     if not (home / INFO).exists():
         try:
-            _generate(builder, home, root)
+            home.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(root / builder.name):
+                if not (home / INFO).exists():
+                    options = {"files": fetch()}
+                    if variant:
+                        options["config"] = tfds.core.BuilderConfig(name=variant)
+                    _generate(builder, options, home, root)
         except OSError as error:
             raise UserError(f"{home}: cannot be prepared ({_line(error)})") from None
     return home
 
 
-def _generate(builder: type[LocalBuilder], home: Path, root: Path) -> None:
-    root.mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process alone; the lock goes when the process does."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _generate(builder: type[LocalBuilder], options: dict[str, Any], home: Path, root: Path) -> None:
     terminal = sys.stderr.isatty()
     tfds.display_progress_bar(terminal)
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)  # not to be told of a variant that is not predefined
     # A directory of our own: the temporary names of TFDS repeat in forked processes.
     with (
         tempfile.TemporaryDirectory(prefix=f"incomplete.{builder.name}.", dir=root) as draft_root,
         contextlib.redirect_stdout(sys.stderr if terminal else io.StringIO()),
     ):
-        draft = builder(data_dir=draft_root)
+        try:
+            draft = builder(data_dir=draft_root, **options)
+        finally:
+            logging.set_verbosity(before)
         draft.download_and_prepare(file_format="array_record")
-        home.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.rename(draft.data_dir, home)
         except OSError:
@@ -88,12 +127,12 @@ def open_directory(home: Path) -> tfds.core.DatasetBuilder:
     Raises:
       UserError: something in it is missing or broken.
     """
-    return _open(home, _written(home))
+    return _open(home, written(home))
 
 
-# Opening and reading are cached because a sweep draws many tasks from the same rows. The time of
-# writing is part of the key: a dataset that was prepared anew is read anew.
-def _written(home: Path) -> int:
+# Opening and reading are cached because a sweep draws many tasks from the same rows.
+def written(home: Path) -> int:
+    """The time of writing, part of the key of a cache: what was prepared anew is read anew."""
     info = home / INFO
     return info.stat().st_mtime_ns if info.exists() else 0
 
@@ -121,7 +160,7 @@ def read(home: Path, names: Iterable[str], split: str = "all") -> dict[str, np.n
     Raises:
       UserError: no such split, not array_record, damaged files, or a feature whose shape varies.
     """
-    return dict(_read(home, tuple(names), split, _written(home)))
+    return dict(_read(home, tuple(names), split, written(home)))
 
 
 @functools.lru_cache(maxsize=2)
@@ -141,6 +180,28 @@ def _read(home: Path, names: tuple[str, ...], split: str, written: int) -> dict[
     except Exception as error:  # likewise
         raise UserError(f"{home}: cannot be read, delete it if damaged ({_line(error)})") from None
     return {name: _stack(name, [row[name] for row in rows], home) for name in names}
+
+
+def read_splits(
+    home: Path, names: Iterable[str], splits: Sequence[str] = ("train", "valid", "test")
+) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+    """Reads the dataset's own splits, one after the other, into one array per feature.
+
+    Args:
+      home: the version directory, from `prepare`.
+      names: the features to read.
+      splits: of the dataset.
+
+    Returns:
+      Arrays as from `read`, and the row numbers of every split.
+
+    Raises:
+      UserError: as `read`.
+    """
+    arrays = read(home, names, "+".join(splits))
+    info = open_directory(home).info
+    ends = np.cumsum([info.splits[name].num_examples for name in splits])
+    return arrays, np.split(np.arange(ends[-1]), ends[:-1])
 
 
 def _stack(name: str, values: list, home: Path) -> np.ndarray:

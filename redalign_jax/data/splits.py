@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from redalign_jax.data import scaling, strata
 from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
-
-STRATA = 10  # a regression is stratified by this many quantiles of its target
 
 
 def choose(modalities: str, available: Sequence[str], source: str) -> list[str]:
@@ -50,11 +49,11 @@ def make_task(
 ) -> Task:
     """Splits and standardises paired arrays.
 
-    The splits are stratified: by class, or by the `STRATA` quantiles of a regression's target. They
-    depend on (seed, y, valid, test) alone, never on the modalities; `labels` moves training rows to
-    the front and changes nothing else. Inputs become z = (x - μ) / σ per column, with μ and σ (of
-    the population, ddof = 0) taken over all training pairs, labelled or not; a column that is
-    constant there is only centred.
+    The splits are stratified: by class, or by the `strata.QUANTILES` quantiles of a regression's
+    target. They depend on (seed, y, valid, test) alone, never on the modalities; `labels` moves
+    training rows to the front and changes nothing else. Inputs become z = (x - μ) / σ per column,
+    with μ and σ (of the population, ddof = 0) taken over all training pairs, labelled or not; a
+    column that is constant there is only centred.
 
     Args:
       x: name → (n, ...) numbers; (n,) counts as one column, (n, 1).
@@ -75,6 +74,25 @@ def make_task(
     y, classes = _encode(y, source)
     x = {name: _checked(name, value, len(y), source) for name, value in x.items()}
 
+    rest, in_valid, in_test = _draw(y, classes, valid, test, seed, source)
+    _check_labels(labels, len(rest), len(classes), source)
+    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
+    labelled, unlabelled = strata.pick(rest, stratum, labels or len(rest), least)
+    # The scale is taken over `rest`, whose order does not depend on `labels`.
+    z = {name: scaling.columns(value, rest) for name, value in x.items()}
+    return _task(z, y, classes, (labelled, unlabelled, in_valid, in_test))
+
+
+def stratified(
+    y: np.ndarray, *, valid: float, test: float, seed: int, source: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row numbers of a training, validation and test split, stratified; see `make_task`."""
+    return _draw(*_encode(y, source), valid, test, seed, source)
+
+
+def _draw(
+    y: np.ndarray, classes: np.ndarray, valid: float, test: float, seed: int, source: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n_valid, n_test = (_size(name, f, len(y)) for name, f in (("valid", valid), ("test", test)))
     n_train = len(y) - n_valid - n_test
     if min(n_train, n_valid, n_test) < max(len(classes), 1):
@@ -83,18 +101,10 @@ def make_task(
             f"data.valid={valid}, data.test={test} split the {len(y)} examples of {source} into "
             f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs one{every}"
         )
-    if isinstance(labels, bool) or not isinstance(labels, (int, np.integer)) or labels < 0:
-        raise UserError(f"data.labels={labels!r} must be a whole number, 0 (all) or more")
-    if labels > n_train:
-        raise UserError(f"data.labels={labels}: {source} leaves only {n_train} training examples")
-    if 0 < labels < len(classes):
-        raise UserError(f"data.labels={labels} is below the {len(classes)} classes of {source}")
-
-    strata, least = (y, 1) if len(classes) else (_quantiles(y), 0)
+    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
     rest = np.random.default_rng(seed).permutation(len(y))
-    in_test, rest = _pick(rest, strata, n_test, least)
-    in_valid, rest = _pick(rest, strata, n_valid, least)
-    labelled, unlabelled = _pick(rest, strata, labels or n_train, least)
+    in_test, rest = strata.pick(rest, stratum, n_test, least)
+    in_valid, rest = strata.pick(rest, stratum, n_valid, least)
     for part in (rest, in_valid, in_test) if len(classes) else ():
         present = np.bincount(y[part], minlength=len(classes))
         if not present.all():
@@ -103,16 +113,73 @@ def make_task(
                 f"{source}: class {classes[k].item()!r} has {np.sum(y == k)} of {len(y)} examples, "
                 f"too few for train, valid and test at data.valid={valid}, data.test={test}"
             )
+    return rest, in_valid, in_test
 
+
+def make_split_task(
+    x: dict[str, np.ndarray],
+    y: np.ndarray,
+    parts: Sequence[np.ndarray],
+    *,
+    labels: int,
+    seed: int,
+    source: str,
+) -> Task:
+    """A task whose splits are given, and whose inputs are taken as they are.
+
+    Args:
+      x: name → (n, ...) numbers, ready for training: see `Split.x` and `scaling`.
+      y: (n,) labels, see `make_task`.
+      parts: row numbers of the training, validation and test split.
+      labels: how many training pairs carry a label, stratified, placed first; 0 = all.
+      seed: of their choice, and of the order of the training pairs.
+      source: the file or dataset, for the message of an error.
+
+    Returns:
+      The task.
+
+    Raises:
+      UserError: one line that names `source`, the array or the field.
+    """
+    y, classes = _encode(y, source)
+    x = {name: _checked(name, value, len(y), source) for name, value in x.items()}
+    for name, part in zip(("train", "valid", "test"), parts, strict=True):
+        present = np.bincount(y[part], minlength=len(classes)) if len(classes) else np.ones(1)
+        if not len(part):
+            raise UserError(f"{source}: no examples in its {name} split")
+        if not present.all():
+            missing = classes[present.argmin()].item()
+            raise UserError(f"{source}: its {name} split has no example of class {missing!r}")
+    in_train, in_valid, in_test = parts
+    _check_labels(labels, len(in_train), len(classes), source)
+    shuffled = np.random.default_rng(seed).permutation(in_train)
+    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
+    labelled, unlabelled = strata.pick(shuffled, stratum, labels or len(in_train), least)
+    return _task(x, y, classes, (labelled, unlabelled, in_valid, in_test))
+
+
+def _task(
+    x: dict[str, np.ndarray], y: np.ndarray, classes: np.ndarray, rows: Sequence[np.ndarray]
+) -> Task:
+    """`rows`: labelled and unlabelled training pairs, validation, test."""
+    labelled, unlabelled, in_valid, in_test = rows
     in_train = np.concatenate([labelled, unlabelled])
-    z = [_standardised(value, rest) for value in x.values()]  # rest: an order without `labels`
     return Task(
         modalities=tuple(x),
         classes=len(classes),
-        train=Split(tuple(a[in_train] for a in z), y[labelled]),
-        valid=Split(tuple(a[in_valid] for a in z), y[in_valid]),
-        test=Split(tuple(a[in_test] for a in z), y[in_test]),
+        train=Split(tuple(a[in_train] for a in x.values()), y[labelled]),
+        valid=Split(tuple(a[in_valid] for a in x.values()), y[in_valid]),
+        test=Split(tuple(a[in_test] for a in x.values()), y[in_test]),
     )
+
+
+def _check_labels(labels: int, n_train: int, classes: int, source: str) -> None:
+    if isinstance(labels, bool) or not isinstance(labels, (int, np.integer)) or labels < 0:
+        raise UserError(f"data.labels={labels!r} must be a whole number, 0 (all) or more")
+    if labels > n_train:
+        raise UserError(f"data.labels={labels}: {source} leaves only {n_train} training examples")
+    if 0 < labels < classes:
+        raise UserError(f"data.labels={labels} is below the {classes} classes of {source}")
 
 
 def _encode(y: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -167,48 +234,3 @@ def _size(name: str, fraction: float, n: int) -> int:
     if not 0 < fraction < 1:
         raise UserError(f"data.{name}={fraction} must lie between 0 and 1")
     return round(fraction * n)
-
-
-def _quantiles(y: np.ndarray) -> np.ndarray:
-    rank = np.empty(len(y), np.int64)
-    rank[np.argsort(y, kind="stable")] = np.arange(len(y))
-    return rank * STRATA // len(y)
-
-
-def _pick(
-    rows: np.ndarray, strata: np.ndarray, total: int, least: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first `total` of `rows`, stratum by stratum, and the others; both in their old order."""
-    stratum = strata[rows]
-    counts = np.bincount(stratum)
-    place = np.empty(len(rows), np.int64)  # the how-manieth of its stratum a row is
-    first = np.cumsum(counts) - counts
-    order = np.argsort(stratum, kind="stable")
-    place[order] = np.arange(len(rows)) - first[stratum[order]]
-    taken = place < _quotas(counts, total, least)[stratum]
-    return rows[taken], rows[~taken]
-
-
-def _quotas(counts: np.ndarray, total: int, least: int) -> np.ndarray:
-    """Seats per stratum: largest remainders, but at least `least` where there are that many.
-
-    Needs `total` ≥ `least` times the number of strata. The seats add up to `total`, and where every
-    proportional share is a whole number they are those shares.
-    """
-    share = counts * total / counts.sum()
-    floor = np.minimum(least, counts)
-    seats = np.maximum(floor, share.astype(np.int64))
-    while seats.sum() < total:
-        seats[np.argmax(share - seats)] += 1
-    while seats.sum() > total:  # the guaranteed seats, paid by the best-served strata
-        seats[np.argmin(np.where(seats > floor, share - seats, np.inf))] -= 1
-    return seats
-
-
-def _standardised(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    rows = x[train].astype(np.float64)
-    mean, std = rows.mean(axis=0), rows.std(axis=0)
-    # What is below the resolution of the type is rounding noise of a constant, not a spread.
-    resolution = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
-    constant = std <= resolution * np.abs(mean)
-    return ((x - mean) / np.where(constant, 1.0, std)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,12 @@ class Split(NamedTuple):
 
     Attributes:
       x: one array (n, ...) per modality, in the order of `Task.modalities`. Any numeric dtype;
-        training casts batches to float32, so binary inputs can stay one byte wide.
+        training casts batches to float32, so binary inputs can stay one byte wide. What an array
+        is shows in its shape and type:
+        (n, h, w, c) uint8: images and spectrograms, levels 0..255, see `to_float`;
+        (n, t, d) float32: sequences of up to t steps; after its end a sequence is zero, `lengths`;
+        (n, t) int32: texts of up to t tokens, numbered from 1; after its end a text is zero;
+        anything else: numbers without an order.
       y: labels of the *first* rows, (n_labelled,) with n_labelled ≤ n: int32 class indices, or
         float32 targets of a regression. Only a training split has fewer labels than rows.
     """
@@ -44,3 +49,17 @@ class Task:
     test: Split
     known: dict[tuple[str, str], float] = field(default_factory=dict)
     facts: Callable[[], dict[str, float]] = dict
+
+
+def to_float(x: Any) -> Any:
+    """An input as training wants it: float32, levels 0..255 as 0..1. numpy or JAX."""
+    return x.astype("float32") / 255 if x.dtype == np.uint8 else x.astype("float32")
+
+
+def lengths(x: Any) -> Any:
+    """Steps of every sequence, (n, t, d) → (n,), or tokens of every text, (n, t) → (n,).
+
+    That is, up to the last one that is not zero. numpy or JAX.
+    """
+    real = (x != 0).any(axis=-1) if x.ndim == 3 else x != 0
+    return (real * np.arange(1, x.shape[1] + 1, dtype=np.int32)).max(axis=-1)

@@ -96,7 +96,7 @@ def test_bad_fields(data_dir, tmp_path):
     with pytest.raises(UserError, match="data.data_dir='gs://b/d': only local directories"):
         load("gs://b/d")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"file/mfeat/1.0.0: cannot be prepared \(.*File exists"):
+    with pytest.raises(UserError, match=r"/mfeat/1.0.0: cannot be prepared \(.*Not a directory"):
         load(str(tmp_path / "file"))
 
 
@@ -108,35 +108,49 @@ def test_data_dir_falls_back_to_the_environment(monkeypatch):
     assert prepared.directory("") == Path.home() / "tensorflow_datasets"
 
 
-# Both processes have generated a part before either goes on, so that both prepare at once.
+# No process goes on generating before both have come for the dataset; where there are no locks, not
+# before both are generating.
 BOTH = """
-import hashlib, os, pathlib, time
+import fcntl, hashlib, os, pathlib, time
 from redalign_jax.data import mfeat, prepared
-data_dir, meet = sys.argv[1:]
+data_dir, meet, locks = sys.argv[1:]
+if locks == "False":
+    def flock(*_):
+        raise OSError(37, "No locks available")
+    fcntl.flock = flock
+def come(to):
+    pathlib.Path(meet, to, str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while len(os.listdir(pathlib.Path(meet, to))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
 generate = mfeat.Mfeat._generate_examples
 def half_way(self):
     for key, example in generate(self):
         if key == 1000:
-            pathlib.Path(meet, str(os.getpid())).touch()
-            deadline = time.monotonic() + 60
-            while len(os.listdir(meet)) < 2 and time.monotonic() < deadline:
-                time.sleep(0.01)
+            if locks == "False":
+                come("generating")
+            else:
+                pathlib.Path(meet, "generating", str(os.getpid())).touch()
+                time.sleep(0.5)  # so that the other one, which has come, finds the lock taken
         yield key, example
 mfeat.Mfeat._generate_examples = half_way
+come("there")
 arrays = prepared.read(prepared.prepare(mfeat.Mfeat, data_dir), ["kar"])
 print("tensorflow" in sys.modules, hashlib.sha256(arrays["kar"].tobytes()).hexdigest())
 """
 
 
-def test_two_processes_prepare_at_once_quietly_without_tensorflow_or_network(tmp_path):
+@pytest.mark.parametrize("locks, generating", [(True, 1), (False, 2)])
+def test_two_processes_at_once_quietly_without_tensorflow_or_network(tmp_path, locks, generating):
     meet, root = tmp_path / "meet", tmp_path / "data"
-    meet.mkdir()
-    both = [start(BOTH, root, meet) for _ in range(2)]
+    for place in ("there", "generating"):
+        (meet / place).mkdir(parents=True)
+    both = [start(BOTH, root, meet, locks) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]
     with np.load(mfeat.FILE) as file:
         digest = hashlib.sha256(file["kar"].tobytes()).hexdigest()
     assert outputs == [(f"False {digest}\n", "")] * 2  # nothing else on stdout or stderr
-    assert len(list(meet.iterdir())) == 2  # both did prepare
+    assert len(list((meet / "generating").iterdir())) == generating
     assert [p.name for p in root.iterdir()] == ["mfeat"]
     assert [p.name for p in (root / "mfeat").iterdir()] == ["1.0.0"]
 
@@ -161,8 +175,9 @@ def test_a_killed_preparation_is_simply_repeated(tmp_path):
     assert process.stdout.readline() == "half way\n"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    left = [p.name for p in tmp_path.iterdir()]
-    assert len(left) == 1 and left[0].startswith("incomplete.mfeat.")
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert len(left) == 2 and left[0].startswith("incomplete.mfeat.") and left[1] == "mfeat"
+    assert not list((tmp_path / "mfeat").iterdir())
     assert len(load(str(tmp_path)).train.x[0]) == 1400
 
 

@@ -1,0 +1,26 @@
+r"""Written and spoken digits in four pairings: does alignment help where they say the same?
+
+    python -m redalign_jax --job=sweep --config=configs/av_digits.py --workdir=runs/av_digits
+
+The pairing sets the redundancy, see `redalign_jax/data/av_digits.py`. Speech is synthesised unless
+TFDS has prepared `spoken_digit`; the modality's name says which. Three modalities at once:
+--config.data.modalities=image,speech,name
+Expected: accuracy at λ = 0 well above chance for both encoders in `same`, for the image alone in
+`unique`, for neither in `sum`, where the label takes both digits; 10 % is chance.
+"""
+
+from ml_collections import ConfigDict
+
+from redalign_jax.config import base
+from redalign_jax.data import av_digits
+
+
+def get_config() -> ConfigDict:
+    config = base(av_digits.defaults())
+    config.encoder.widths = (64,)
+    config.encoder.embedding = (32,)
+    config.alignment.projection = (64, 16)
+    config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
+    config.sweep.seeds = 4
+    config.sweep.balanced = True
+    return config

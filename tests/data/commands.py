@@ -1,0 +1,44 @@
+"""Whole commands on small data, for the tests of real sources."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    "--config.train.steps=4",
+    "--config.train.evaluations=2",
+    "--config.train.batch=8",
+    "--config.sweep.seeds=2",
+    "--config.encoder.widths=(4,)",
+    "--config.encoder.embedding=(4,)",
+    "--config.measure.examples=12",
+    "--config.measure.neighbours=3",
+    "--config.hyper.strength=0,1",
+    "--config.sweep.balanced=False",
+]
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def sweep(name, out, **fields):
+    """The command of configs/NAME.py with tiny settings; `fields` are those of `data`."""
+    data = [f"--config.data.{field}={value}" for field, value in fields.items()]
+    command = ("--job=sweep", f"--config=configs/{name}.py", f"--workdir={out}", *data, *SMALL)
+    return python("-m", "redalign_jax", *command)
+
+
+def refused(done, *words):
+    """Asserts exit status 2 and one line with all the words."""
+    assert done.returncode == 2, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line]
+    for word in words:
+        assert str(word) in line
