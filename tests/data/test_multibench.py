@@ -68,7 +68,7 @@ def write(folder, name, whole=None, protocol=4):
 
 def load(name, folder, data_dir, seed=0, **fields):
     given = {"modalities": "", "labels": 0, "manual_dir": str(folder), "data_dir": str(data_dir)}
-    config = ConfigDict({**data.SOURCES[name].defaults(), **given, **fields})
+    config = ConfigDict({**data.module(name).defaults(), **given, **fields})
     return data.load(config, seed)
 
 
