@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax import alignment, data
+from redalign_jax import alignment, data, encoders
 from redalign_jax import config as configs
 from redalign_jax.data.task import Task
 from redalign_jax.encoders import MLP
@@ -65,12 +65,14 @@ def arrays(task: Task) -> Data:
 def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
     """The network that `config` describes for this task, at one size of the embedding."""
     encoder = config.encoder
+    splits = (task.train, task.valid, task.test)
+    inputs = {name: [s.x[m] for s in splits] for m, name in enumerate(task.modalities)}
     projection = config.alignment.projection
     learned = config.alignment.learned_temperature
     return Model(
         modalities=task.modalities,
         classes=task.classes,
-        encoder=MLP(tuple(encoder.widths), embedding, encoder.activation),
+        encoders=encoders.build(encoder, inputs, embedding),
         projector=MLP(tuple(projection[:-1]), projection[-1], encoder.activation)
         if projection
         else None,

@@ -48,7 +48,7 @@ class Model:
     Attributes:
       modalities: names, in the order of the inputs.
       classes: number of classes, or 0 for a regression.
-      encoder: the module of every encoder, (n, ...) → (n, d).
+      encoders: a module per modality, (n, ...) → (n, d).
       projector: the module of every projection head, (n, d) → (n, d'), or None to align the
         embedding itself.
       objective: "info_nce", "siglip" or "vicreg".
@@ -61,7 +61,7 @@ class Model:
 
     modalities: tuple[str, ...]
     classes: int
-    encoder: nn.Module
+    encoders: tuple[nn.Module, ...]
     projector: nn.Module | None
     objective: str
     schedule: str
@@ -92,11 +92,10 @@ def init(model: Model, hyper: Hyper, key: Array, inputs: tuple[Array, ...]) -> P
       {"encoders": tuple of {"encoder", "head"}, "projectors": tuple, "alignment": dict}.
     """
     encoders, projectors = [], []
-    for name, x in zip(model.modalities, inputs, strict=True):
+    for name, module, x in zip(model.modalities, model.encoders, inputs, strict=True):
         keys = jax.random.split(jax.random.fold_in(key, zlib.crc32(name.encode())), 3)
-        x = x[:1].astype(jnp.float32)
-        encoder = model.encoder.init(keys[0], x)
-        h = model.encoder.apply(encoder, x)
+        encoder = module.init(keys[0], x[:1])
+        h = module.apply(encoder, x[:1])
         encoders.append({"encoder": encoder, "head": model.head.init(keys[1], h)})
         projectors.append(model.projector.init(keys[2], h) if model.projector else {})
     learned = {}
@@ -114,8 +113,8 @@ def init(model: Model, hyper: Hyper, key: Array, inputs: tuple[Array, ...]) -> P
 def embed(model: Model, params: Params, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
     """Embeddings, one (n, d) per modality."""
     return tuple(
-        model.encoder.apply(p["encoder"], x.astype(jnp.float32))
-        for p, x in zip(params["encoders"], inputs, strict=True)
+        module.apply(p["encoder"], x)
+        for module, p, x in zip(model.encoders, params["encoders"], inputs, strict=True)
     )
 
 

@@ -21,7 +21,7 @@ def model(modalities=("a", "b"), **changes):
     choices = {
         "modalities": modalities,
         "classes": 3,
-        "encoder": MLP((16,), 6),
+        "encoders": (MLP((16,), 6),) * len(modalities),
         "projector": MLP((8,), 5),
         "objective": "info_nce",
         "schedule": "constant",

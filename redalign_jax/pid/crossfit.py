@@ -135,7 +135,7 @@ def log_posteriors(
     model = Model(
         modalities=("x",),
         classes=classes,
-        encoder=MLP(recipe.widths, classes),
+        encoders=(MLP(recipe.widths, classes),),
         projector=None,
         objective="info_nce",
         schedule="constant",

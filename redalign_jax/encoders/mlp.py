@@ -1,4 +1,4 @@
-"""Encoders, as flax.linen modules that are only ever used through `init` and `apply`."""
+"""Dense layers."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,7 @@ import jax
 from flax import linen as nn
 from jax import Array
 
+from redalign_jax.encoders.inputs import numbers
 from redalign_jax.linalg import matmul
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -38,7 +39,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Encodes a batch."""
-        x = x.reshape(x.shape[0], -1)
+        x = numbers(x).reshape(x.shape[0], -1)
         for width in self.widths:
             x = ACTIVATIONS[self.activation](_dense(width)(x))
         return _dense(self.features)(x)

@@ -1,0 +1,82 @@
+"""Encoders, as flax.linen modules that are only ever used through `init` and `apply`."""
+
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from redalign_jax.encoders.bag import Bag
+from redalign_jax.encoders.mlp import ACTIVATIONS, MLP
+from redalign_jax.encoders.transformer import SequenceTransformer, ViT
+from redalign_jax.errors import UserError
+
+# What each kind reads; see `data.task.Split.x`.
+KINDS = {
+    "mlp": ("numbers", "image", "sequence"),
+    "vit": ("image",),
+    "transformer": ("sequence", "text"),
+    "bag": ("text",),
+}
+AUTO = {"numbers": "mlp", "image": "vit", "sequence": "transformer", "text": "bag"}
+
+__all__ = ["ACTIVATIONS", "AUTO", "KINDS", "MLP", "build", "form", "kinds"]
+
+
+def form(x: np.ndarray) -> str:
+    """What an input is: "image", "sequence", "text" or "numbers"; see `data.task.Split.x`."""
+    if x.ndim == 4 and x.dtype == np.uint8:
+        return "image"
+    if x.ndim == 2 and x.dtype == np.int32:
+        return "text"
+    return "sequence" if x.ndim == 3 and x.dtype.kind == "f" else "numbers"
+
+
+def kinds(config: ConfigDict, inputs: dict[str, list[np.ndarray]]) -> tuple[str, ...]:
+    """The kind of every modality's encoder.
+
+    Args:
+      config: the section `encoder`; its `kind` is one for all, one per modality between commas, or
+        "auto", one that suits each input.
+      inputs: name → the arrays of the splits.
+
+    Raises:
+      UserError: a kind that cannot read the modality, or not one per modality.
+    """
+    named = config.kind.split(",")
+    if len(named) not in (1, len(inputs)):
+        raise UserError(
+            f"encoder.kind: {config.kind!r} is not one for all or one for each of "
+            f"{', '.join(inputs)}"
+        )
+    found = []
+    for kind, (name, (x, *_)) in zip(
+        named * (len(inputs) // len(named)), inputs.items(), strict=True
+    ):
+        kind = AUTO[form(x)] if kind == "auto" else kind
+        if form(x) not in KINDS[kind]:
+            raise UserError(f"encoder.kind: {kind!r} does not read {name!r}, which is {form(x)}")
+        found.append(kind)
+    return tuple(found)
+
+
+def build(
+    config: ConfigDict, inputs: dict[str, list[np.ndarray]], features: int
+) -> tuple[nn.Module, ...]:
+    """The encoder of every modality, (n, ...) → (n, features); arguments as for `kinds`."""
+    return tuple(
+        _module(kind, config, arrays, features)
+        for kind, arrays in zip(kinds(config, inputs), inputs.values(), strict=True)
+    )
+
+
+def _module(kind: str, config: ConfigDict, arrays: list[np.ndarray], features: int) -> nn.Module:
+    widths = tuple(config.widths)
+    text = form(arrays[0]) == "text"
+    vocabulary = 1 + max(int(x.max()) for x in arrays) if text else 0
+    blocks = {"depth": config.depth, "heads": config.heads, "dtype": config.dtype}
+    if kind == "bag":
+        return Bag(vocabulary, config.width, widths, features, config.activation)
+    if kind == "transformer":
+        return SequenceTransformer(config.width, features=features, vocabulary=vocabulary, **blocks)
+    if kind == "vit":
+        return ViT(config.patch, config.width, features=features, **blocks)
+    return MLP(widths, features, config.activation)
