@@ -15,8 +15,8 @@ def stratified(
 
     The shares are exact in all, and in every class up to rounding. Class by class, families are
     drawn in random order; each goes to the test split if it still fits there, else to the
-    validation split if it fits there, else to training. What room is left is filled with single
-    rows. A family of several classes counts as one of its first row's.
+    validation split if it fits there, else to training. A family of several classes counts as one
+    of its first row's.
 
     Args:
       y: (n,) classes.
@@ -46,22 +46,16 @@ def stratified(
     }
     split = np.full(len(first), _TRAIN)
 
-    def place(family: int, part: int) -> bool:
-        fits = split[family] == _TRAIN and size[family] <= room[part][kind[family]]
-        if fits:
-            split[family] = part
-            room[part][kind[family]] -= size[family]
-        return fits
-
-    drawn = rng.permutation(len(first))
-    for one in drawn:
-        _ = place(one, _TEST) or place(one, _VALID)
-    for part in room:
-        for one in drawn[size[drawn] == 1]:
-            place(one, part)
-        if room[part].any():
-            raise UserError(
-                f"data.valid={valid}, data.test={test}: {source} has too few examples that belong "
-                "to no others for splits of these sizes"
-            )
+    for one in rng.permutation(len(first)):
+        for part, free in room.items():
+            if size[one] <= free[kind[one]]:
+                split[one] = part
+                free[kind[one]] -= size[one]
+                break
+    # Single rows fit while there is room at all, so room is left only where these ran out.
+    if any(free.any() for free in room.values()):
+        raise UserError(
+            f"data.valid={valid}, data.test={test}: {source} has too few examples that belong "
+            "to no others for splits of these sizes"
+        )
     return tuple(np.flatnonzero(split[member] == part) for part in (_TRAIN, _VALID, _TEST))

@@ -19,7 +19,8 @@ import numpy as np
 from redalign_jax.errors import UserError
 
 _CODE = re.compile(r"\??|b1|[iu][1248]|f(2|4|8|16)|c(8|16|32)|[SU]\d{1,7}|O8?")
-_ELEMENTS = (str, bytes, int, float, type(None))  # of an object array: ids come that way
+# Of an array of type object: ids come that way.
+_ELEMENTS = (str, bytes, int, float, type(None), np.generic, np.ndarray, list, tuple)
 
 
 def load(path: Path) -> Any:

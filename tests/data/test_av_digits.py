@@ -122,6 +122,8 @@ def test_noise_is_added_to_speech_alone_and_at_its_level(data_dir):
     # The mean of −10 log10 of an exponential variable is 10 γ / ln 10 = 2.507.
     assert np.mean(decibels) == pytest.approx(-30 - 2.507 - loudest, abs=0.05)
     assert not np.array_equal(clean.test.x[1], noisy.test.x[1])
+    level[:] = np.arange(spectrogram.BANDS) * 8 + 7  # and speech far above the noise stays
+    assert np.abs(spectrogram.add_noise(level, -120.0, np.random.default_rng(0)) - level).max() == 0
 
 
 def test_names_spell_the_written_digit(data_dir):

@@ -76,8 +76,9 @@ def test_coefficients_are_standardised_each_over_training_pairs_and_frames(tmp_p
     np.testing.assert_allclose(task.test.x[0], want, rtol=1e-3, atol=1e-4)
 
 
-def test_levels_in_any_type_are_rounded(tmp_path):
-    write(tmp_path, image__test_data=lambda a: np.clip(a.astype(np.float64) + 0.3, 0, 255))
+@pytest.mark.parametrize("off", [0.3, -0.3])
+def test_levels_in_any_type_are_rounded(tmp_path, off):
+    write(tmp_path, image__test_data=lambda a: np.clip(a.astype(np.float64) + off, 0, 255))
     want = content("test")["image/{}_data"]
     assert np.array_equal(load(tmp_path).test.x[0].reshape(40, 784), want)
 

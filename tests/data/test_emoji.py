@@ -152,9 +152,10 @@ def test_no_name_tells_its_group():
 @settings(max_examples=60, deadline=None)
 def test_families_stay_together_and_sizes_are_exact(sizes, classes, seed):
     rng = np.random.default_rng(seed)
-    sizes = [*sizes, *[1] * 20]
-    y = np.repeat(rng.integers(0, classes, len(sizes)), sizes)
-    y[-classes:] = np.arange(classes)
+    sizes = [*sizes, *[1] * 20 * classes]
+    kinds = rng.integers(0, classes, len(sizes))
+    kinds[-20 * classes :] = np.arange(20 * classes) % classes
+    y = np.repeat(kinds, sizes)
     family = np.repeat(rng.permutation(1000)[: len(sizes)], sizes)
     order = rng.permutation(len(y))
     y, family = y[order], family[order]
@@ -162,6 +163,7 @@ def test_families_stay_together_and_sizes_are_exact(sizes, classes, seed):
         parts = grouped.stratified(y, family, valid=0.1, test=0.2, seed=seed, source="here")
     except UserError as error:
         assert "here has too few examples that belong to no others" in str(error)
+        assert 0.3 * np.bincount(y).max() + 2 >= 20  # else single examples fill what is left
         return
     n = len(y)
     assert [len(p) for p in parts[1:]] == [round(0.1 * n), round(0.2 * n)]

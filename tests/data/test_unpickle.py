@@ -33,8 +33,10 @@ ARRAYS = {
     "text": np.array(["a", "ébène", "🙂"]),
     "bytes": np.array([b"x", b"yz"]),
     "ids": np.array(["v1[0]", "v2", 3], object),
+    "parts of ids": np.array([["v1", np.float32(0.5)], ["v2", None]], object),
     "infinite": np.array([-np.inf, np.nan], np.float32),
 }
+NESTED = np.array([["a", 1], ("b",), np.arange(3), None], object)
 PLAIN = {
     "nested": [1, -(2**70), 2.5, None, True, "ü", b"\x00\xff", (1, [2, {}]), {"a": (None,)}],
     "sets": [{1, 2}, frozenset("ab")],
@@ -69,6 +71,9 @@ def test_what_was_written_comes_back(tmp_path, protocol):
     assert set(got["train"]) == set(ARRAYS)
     for name, want in ARRAYS.items():
         same(got["train"][name], want)
+    nested = read(tmp_path / "a.pkl", pickle.dumps(NESTED, protocol))
+    assert [type(v) for v in nested[[0, 1, 3]]] == [list, tuple, type(None)]
+    same(nested[2], NESTED[2])
     assert got["plain"] == PLAIN and type(got["plain"]["others"][0]) is OrderedDict
 
 
