@@ -19,12 +19,9 @@ from jax.typing import ArrayLike
 BOUNDED_TEMPERATURE = 0.025
 
 
-def normalise(x: Array) -> Array:
-    """x / ‖x‖₂ along the last axis; a zero row stays zero, with a zero gradient.
-
-    Shapes: (..., d) → (..., d).
-    """
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-12))
+def normalise(x: Array, axis: int = -1) -> Array:
+    """x / ‖x‖₂ along an axis; a vector of zeros stays so, with a zero gradient. Any shape."""
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-12))
 
 
 def info_nce(

@@ -16,8 +16,17 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _dense(features: int) -> nn.Dense:
-    return nn.Dense(features, dot_general=lambda x, w, *_, **__: matmul(x, w))
+class Dense(nn.Module):
+    """wᵀx + b: (a, n) → (features, n), batch last."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps a batch."""
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[0], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return matmul(kernel, x) + bias[:, None]
 
 
 class MLP(nn.Module):
@@ -38,7 +47,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Encodes a batch."""
-        x = x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], -1).T
         for width in self.widths:
-            x = ACTIVATIONS[self.activation](_dense(width)(x))
-        return _dense(self.features)(x)
+            x = ACTIVATIONS[self.activation](Dense(width)(x))
+        return Dense(self.features)(x).T

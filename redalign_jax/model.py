@@ -180,13 +180,14 @@ def alignment_losses(
     relative = hyper.strength / jnp.where(strongest > 0, strongest, 1)
     z = []
     for m, h in enumerate(embeddings):
-        h = h * alignment.share_mask(h.shape[1], hyper.aligned_share)
+        # features × batch, as encoders compute: vector lanes run along the batch
+        h = h.T * alignment.share_mask(h.shape[1], hyper.aligned_share)[:, None]
         h = alignment.scale_gradient(h, relative[m])
         if model.projector:
-            h = model.projector.apply(params["projectors"][m], h)
+            h = model.projector.apply(params["projectors"][m], h.T).T
         if model.objective != "vicreg":
-            h = alignment.normalise(h)
-        z.append(alignment.scale_gradient(h, strongest * on))
+            h = alignment.normalise(h, axis=0)
+        z.append(alignment.scale_gradient(h, strongest * on).T)
     return alignment.all_pairs(
         _objective(model, params, hyper), z, _negatives(model, params, hyper, embeddings)
     )
