@@ -23,8 +23,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
-from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -66,8 +64,7 @@ def realised(config: ConfigDict, task: Task, own: ConfigDict, inits: int) -> dic
     settings += [mechanism | {"strength": s} for s in pilot.candidates(task.modalities)]
     cells = [folds.Fold(k, {"seed": k}, task, 10_000 + k) for k in range(inits)]
     model = grid.build_model(own, task, own.encoder.embedding[0])
-    with threadpool_limits(1, user_api="blas"), tqdm(disable=True) as bar:
-        table, _ = sweep.run_group(own, grid.Group(model, grid.arrays(task), cells), settings, bar)
+    table = sweep.train(own, grid.Group(model, grid.arrays(task), cells), settings)
     table["setting"] = table["place"] % len(settings)
     rows = table[table["metric"] == "accuracy"]
     mean = rows.groupby(["subject", "setting"])["value"].mean().unstack()

@@ -5,17 +5,26 @@ python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs
 """
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from redalign_jax import jobs
+from redalign_jax import hosts, jobs, stopping
 from redalign_jax.errors import UserError
 
 _JOB = flags.DEFINE_enum("job", "sweep", list(jobs.JOBS), "What to do.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this experiment's files.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Join the processes that TPU, Slurm or the cluster has started."
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of the first process, to join processes started by hand."
+)
+_PROCESSES = flags.DEFINE_integer("processes", None, "Their number.")
+_PROCESS = flags.DEFINE_integer("process", None, "The number of this one, from 0.")
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment; a field is overridden as --config.section.field=value."
 )
@@ -50,18 +59,43 @@ def _config(argv: list[str]) -> ConfigDict | None:
     return config
 
 
+def _join(job: str) -> None:
+    """Joins the processes of this job, if the flags say that there are any."""
+    by_hand = (_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    given = [value is not None for value in by_hand]
+    if any(given) and (not all(given) or _DISTRIBUTED.value):
+        raise UserError(
+            "distributed: --coordinator, --processes and --process go together, without "
+            "--distributed"
+        )
+    if not any(given) and not _DISTRIBUTED.value:
+        return
+    if job != "sweep":
+        raise UserError(f"distributed: --job={job} runs in one process")
+    hosts.join(*by_hand)
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Runs one job; returns the exit status: 0, or 2 for input that cannot be used."""
+    """Runs one job; returns the exit status.
+
+    0, 2 for input that cannot be used, or 75 for a sweep that was asked to stop and goes on when
+    it is started again.
+    """
     logging.set_verbosity(logging.WARNING)
     logging.use_absl_handler()
     try:
         config = _config(sys.argv if argv is None else argv)
         if not _WORKDIR.value:
             raise UserError("workdir: --workdir=DIR is needed")
+        _join(_JOB.value)
         jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
     except UserError as error:
         print(f"redalign_jax: {error}", file=sys.stderr)
         return 2
+    except stopping.Stopped as stopped:
+        again = shlex.join(["python", "-m", "redalign_jax", *sys.argv[1:]])
+        print(f"redalign_jax: {stopped}; to go on: {again}", file=sys.stderr)
+        return stopping.STATUS
     return 0
 
 

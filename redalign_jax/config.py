@@ -35,6 +35,7 @@ def base(data: ConfigDict) -> ConfigDict:
             "alignment": {
                 "objective": "info_nce",  # info_nce, siglip, vicreg
                 "projection": (),  # widths of the projection head, output last; () for none
+                "block": 0,  # rows of the batch's similarity matrix at a time; 0 for all
                 "schedule": "constant",  # or {linear,cosine}_{warmup,decay}
                 "learned_temperature": False,  # hyper.temperature is then the initial value
             },
@@ -58,6 +59,8 @@ def base(data: ConfigDict) -> ConfigDict:
                 "first_seed": 0,
                 "balanced": False,  # also run the balanced mechanism, beside the grid
                 "chunk": 0,  # runs per device at a time; 0 chooses
+                "batch_devices": 1,  # that share the batch of every run; more for huge batches
+                "save_every": 10.0,  # seconds between saves of what is in progress, at least
             },
             "measure": {
                 "examples": 512,  # test examples for similarity
@@ -75,6 +78,10 @@ def base(data: ConfigDict) -> ConfigDict:
                 "clusters": 0,  # values of a discretised modality; 0 chooses
                 "bins": 4,  # of the target of a regression
                 "resamples": 10,  # halves of the data for the intervals, each costs as much again
+            },
+            "log": {
+                "tensorboard": False,  # learning curves and hparams as event files
+                "profile": (),  # numbers of the segments to profile, from 0
             },
             "advise": {"minutes": 2.0},  # for the pilot's training
             "advice": "",  # an advice.json, whose strengths and schedule a sweep then takes
@@ -179,6 +186,10 @@ def check(config: ConfigDict) -> None:
         _numbers(field, config[section][name], 1, math.inf)
     _numbers("sweep.first_seed", config.sweep.first_seed, 0, math.inf)
     _numbers("sweep.chunk", config.sweep.chunk, 0, math.inf)
+    _numbers("sweep.batch_devices", config.sweep.batch_devices, 1, math.inf)
+    _numbers("sweep.save_every", config.sweep.save_every, 0, math.inf)
+    _numbers("alignment.block", config.alignment.block, 0, math.inf)
+    _numbers("log.profile", config.log.profile or (0,), 0, math.inf)
     _numbers("advise.minutes", config.advise.minutes, 0, math.inf, open_low=True)
     _numbers("measure.examples", config.measure.examples, 4, math.inf)
     for name, least, open_low in (

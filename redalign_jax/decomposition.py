@@ -61,12 +61,25 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     configs.check(config)
     points = configs.data_points(config.data)
     tasks = [data.load(point, config.sweep.first_seed) for _, point in points]
-    if _finished(folder, config):
+    with workdir.held(folder):
+        finished = _finished(folder, config)
         workdir.claim(folder, config, "decompose")
-        logging.info("%s is decomposed; its table is read", folder)
-        return results.read(folder, results.DECOMPOSITION)
-    workdir.claim(folder, config, "decompose")
-    (folder / FILE).unlink(missing_ok=True)  # of other options
+        if finished:
+            logging.info("%s is decomposed; its table is read", folder)
+        else:
+            (folder / FILE).unlink(missing_ok=True)  # of other options
+            table = _estimate(config, points, tasks, progress)
+            results.save(table, folder, results.DECOMPOSITION)
+    return results.read(folder, results.DECOMPOSITION)
+
+
+def _estimate(
+    config: ConfigDict,
+    points: list[tuple[dict[str, Any], ConfigDict]],
+    tasks: list[Task],
+    progress: bool | None,
+) -> pd.DataFrame:
+    """The rows of every task."""
     hidden = None if progress is None else not progress
     rows = []
     with threadpool_limits(1, user_api="blas"), tqdm(total=len(tasks), disable=hidden) as bar:
@@ -74,9 +87,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
             columns = {AXIS_CALLED.get(name, name): value for name, value in columns.items()}
             rows += [columns | row for row in _rows(task, config)]
             bar.update()
-    table = pd.DataFrame(rows)
-    results.save(table, folder, results.DECOMPOSITION)
-    return table
+    return pd.DataFrame(rows)
 
 
 def _finished(folder: Path, config: ConfigDict) -> bool:

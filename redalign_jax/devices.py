@@ -2,12 +2,15 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 
-RUNS = "runs"
+from redalign_jax.errors import UserError
+
+RUNS, BATCH = "runs", "batch"
 
 
 def prepare() -> None:
@@ -26,17 +29,53 @@ def prepare() -> None:
             jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 
-def mesh() -> jax.sharding.Mesh:
-    """All devices along one axis, `runs`."""
-    return jax.sharding.Mesh(np.array(jax.devices()), (RUNS,))
+def mesh(batch: int = 1) -> jax.sharding.Mesh:
+    """All devices of all processes: `runs` × `batch`, where a run's batch is split over the latter.
+
+    Raises:
+      UserError: `batch` does not divide the number of devices.
+    """
+    found = np.array(jax.devices())
+    if found.size % batch:
+        raise UserError(f"sweep.batch_devices: {batch} does not divide the {found.size} devices")
+    return jax.sharding.Mesh(found.reshape(-1, batch), (RUNS, BATCH))
+
+
+def describe() -> str:
+    """The devices that a result's last bits depend on."""
+    found = jax.devices()
+    processes = f" in {jax.process_count()} processes" * (jax.process_count() > 1)
+    return f"{len(found)} × {found[0].device_kind}{processes}"
+
+
+def _machine_memory() -> int:
+    """Bytes of this machine, or of the container if that allows less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroups 2 and 1
+        with contextlib.suppress(OSError, ValueError):  # none, or "max"
+            total = min(total, int((Path("/sys/fs/cgroup") / limit).read_text()))
+    return total
 
 
 def memory_bound() -> int:
-    """Bytes that one device's program may take: half of the host's memory, shared by its devices,
-    or nine tenths of what an accelerator says it has."""
+    """Bytes that one device's program may take.
+
+    On CPU half of the machine's memory, shared by its devices; on an accelerator nine tenths of
+    what is free.
+    """
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
-        return int(0.9 * stats["bytes_limit"])
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return total // 2 // jax.local_device_count()
+        return int(0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0)))
+    return _machine_memory() // 2 // jax.local_device_count()
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turns a device's out-of-memory error, whichever it is, into a MemoryError of one line."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise MemoryError(str(error).splitlines()[0][:200]) from None

@@ -81,6 +81,7 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
         debiased=bool(task.classes)
         and config.alignment.objective != "vicreg"
         and (config.sweep.balanced or any(config.hyper.debias)),
+        block=config.alignment.block,
     )
 
 
@@ -90,6 +91,15 @@ def _check_task(config: ConfigDict, task: Task) -> None:
         raise UserError(
             f"train.batch: {config.train.batch} is above the training split's {pairs} pairs"
         )
+    for name, size in (
+        ("train.batch", config.train.batch),
+        ("data.labels", min(config.train.batch, len(task.train.y))),
+    ):
+        if size % config.sweep.batch_devices:
+            raise UserError(
+                f"{name}: {size} examples in a batch cannot be split evenly over "
+                f"sweep.batch_devices, {config.sweep.batch_devices}"
+            )
     examples = min(config.measure.examples, len(task.test.y))
     if config.measure.neighbours >= examples:
         raise UserError(
@@ -143,16 +153,21 @@ def hyper_arrays(settings: list[dict[str, Any]], modalities: int) -> Hyper:
     return Hyper(**{name: np.asarray(v, np.float32) for name, v in columns.items()})
 
 
-def chunks(
-    cell_count: int, setting_count: int, shape: Shape
-) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """The grid's rows, block by block: (number of the task, numbers of its settings).
+Unit = tuple[int, np.ndarray]
 
-    Every block is full: one short of settings reaches back, one short of rows repeats its last.
+
+def units(cell_count: int, setting_count: int, shape: Shape) -> list[Unit]:
+    """The rows of a grid's blocks: (number of the task, numbers of its settings).
+
+    One short of settings reaches back.
     """
     starts = range(0, setting_count, shape.settings)
     blocks = [np.arange(shape.settings) + min(s, setting_count - shape.settings) for s in starts]
-    work = [(cell, block) for cell in range(cell_count) for block in blocks]
+    return [(cell, block) for cell in range(cell_count) for block in blocks]
+
+
+def chunks(work: list[Unit], shape: Shape) -> Iterator[list[Unit]]:
+    """Units block by block; one short of rows repeats its last."""
     for first in range(0, len(work), shape.rows):
         chunk = work[first : first + shape.rows]
         yield chunk + chunk[-1:] * (shape.rows - len(chunk))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax import advise, decomposition, report, sweep, workdir
+from redalign_jax import advise, decomposition, hosts, report, sweep, workdir
 from redalign_jax.errors import UserError
 from redalign_jax.law import conclusions
 from redalign_jax.report import advice
@@ -26,7 +26,8 @@ def run_sweep(config: ConfigDict | None, folder: Path) -> None:
     if not any(np.all(np.asarray(strength) == 0) for strength in config.hyper.strength):
         raise UserError("hyper.strength: 0 is missing, which the report compares with")
     sweep.run(config, folder)
-    run_report(config, folder)
+    if hosts.first():
+        run_report(config, folder)
 
 
 def run_decompose(config: ConfigDict | None, folder: Path) -> None:

@@ -12,6 +12,7 @@ from flax import linen as nn
 from jax import Array
 
 from redalign_jax import alignment
+from redalign_jax.alignment import Negatives
 from redalign_jax.encoders import MLP
 
 Params = dict[str, Any]
@@ -55,6 +56,7 @@ class Model:
       learned_temperature: whether τ is a parameter, log-scaled and kept ≥ 0.01 as in CLIP.
       bounded: whether InfoNCE may use one exponential; see `alignment.info_nce`.
       debiased: whether any run weighs its negatives.
+      block: rows of a batch's similarity matrix that exist at a time, 0 for all.
     """
 
     modalities: tuple[str, ...]
@@ -66,6 +68,7 @@ class Model:
     learned_temperature: bool
     bounded: bool
     debiased: bool = False
+    block: int = 0
 
     @property
     def head(self) -> nn.Module:
@@ -134,31 +137,40 @@ def task_losses(model: Model, outputs: tuple[Array, ...], y: Array) -> Array:
 
 
 def _objective(
-    model: Model, params: Params, hyper: Hyper
-) -> Callable[[Array, Array, Array | None], Array]:
+    model: Model, params: Params, hyper: Hyper, axis: str | None
+) -> Callable[[Array, Array, Negatives | None], Array]:
     learned = params["alignment"]
     temperature = hyper.temperature
     if model.learned_temperature:
         temperature = jnp.maximum(jnp.exp(learned["log_temperature"]), 0.01)
     if model.objective == "siglip":
-        return lambda a, b, w: alignment.siglip(a, b, temperature, learned["bias"], w)
+        return lambda a, b, negatives: alignment.siglip(
+            a, b, temperature, learned["bias"], negatives, block=model.block, axis=axis
+        )
     if model.objective == "vicreg":
-        return lambda a, b, _: alignment.vicreg(a, b)
-    return lambda a, b, w: alignment.info_nce(a, b, temperature, w, bounded=model.bounded)
+        return lambda a, b, _: alignment.vicreg(a, b, axis=axis)
+    return lambda a, b, negatives: alignment.info_nce(
+        a, b, temperature, negatives, bounded=model.bounded, block=model.block, axis=axis
+    )
 
 
 def _negatives(
     model: Model, params: Params, hyper: Hyper, embeddings: tuple[Array, ...]
-) -> Callable[[int, int], Array] | None:
+) -> Callable[[int, int], Negatives] | None:
     if not model.debiased:
         return None
     fixed = jax.lax.stop_gradient((params, embeddings))
     p = [jax.nn.softmax(o) for o in predict(model, *fixed)]
-    return lambda a, b: alignment.negative_weights(p[a], p[b], hyper.debias)
+    return lambda a, b: Negatives(p[a], p[b], hyper.debias)
 
 
 def alignment_losses(
-    model: Model, params: Params, hyper: Hyper, embeddings: tuple[Array, ...], on: Array
+    model: Model,
+    params: Params,
+    hyper: Hyper,
+    embeddings: tuple[Array, ...],
+    on: Array,
+    axis: str | None = None,
 ) -> Array:
     """Alignment of every pair, with the gradient that each encoder's strength lets through.
 
@@ -172,6 +184,7 @@ def alignment_losses(
       hyper: strengths, temperature, aligned share and debias are read.
       embeddings: M arrays (n, d).
       on: the schedule's factor, scalar.
+      axis: mesh axis over which the batch is split; each device then returns its part of the sum.
 
     Returns:
       (pairs,) losses, unscaled.
@@ -189,5 +202,5 @@ def alignment_losses(
             h = alignment.normalise(h, axis=0)
         z.append(alignment.scale_gradient(h, strongest * on).T)
     return alignment.all_pairs(
-        _objective(model, params, hyper), z, _negatives(model, params, hyper, embeddings)
+        _objective(model, params, hyper, axis), z, _negatives(model, params, hyper, embeddings)
     )

@@ -18,7 +18,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from redalign_jax import devices, measures, training
+from redalign_jax import devices, hosts, measures, training
 from redalign_jax.model import Hyper, Model
 from redalign_jax.training import Curve, Data, Plan, State
 
@@ -48,6 +48,7 @@ class Program:
       start: (hyper, seeds, data) → State.
       segment: (hyper, seeds, data, state, first) → (State, Curve); donates the state.
       measure: (hyper, data, state) → metrics by (subject, metric).
+      state: shapes and placement of the state.
       bytes: of the largest of the three, per device, arguments and outputs included.
     """
 
@@ -55,7 +56,13 @@ class Program:
     start: Callable[..., State]
     segment: Callable[..., tuple[State, Curve]]
     measure: Callable[..., measures.Measured]
+    state: State
     bytes: int
+
+    @property
+    def runs(self) -> int:
+        """Runs of a block."""
+        return self.shape.rows * self.shape.settings
 
 
 def cut(tasks: int, settings: int, device_count: int, runs_per_device: int) -> Shape:
@@ -145,7 +152,7 @@ def compile_block(
     )
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
         compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
-    return Program(shape, *compiled, bytes=max(map(_bytes, compiled)))
+    return Program(shape, *compiled, state, bytes=max(map(_bytes, compiled)))
 
 
 def fit(
@@ -156,6 +163,7 @@ def fit(
     grid: tuple[int, int],
     example: Data,
     runs_per_device: int = 0,
+    shape: Shape | None = None,
 ) -> Program:
     """Compiles the largest block, at most `runs_per_device`, whose program fits in memory.
 
@@ -168,14 +176,21 @@ def fit(
       example: one task's arrays.
       runs_per_device: by hand; 0 takes what suits the kind of device, halved until the compiled
         program's own memory analysis stays under `devices.memory_bound()`.
+      shape: of the block, if it is known and suits the devices.
     """
+    count = mesh.shape[devices.RUNS]
+    bound = hosts.least(devices.memory_bound())
+    if shape and shape.rows % count == 0:
+        program = compile_block(model, plan, settings, mesh, shape, example)
+        if program.bytes <= bound or runs_per_device:
+            return program
     target = runs_per_device
     if not target:
         cpu = mesh.devices.flat[0].platform == "cpu"
         target = RUNS_PER_CPU_DEVICE if cpu else RUNS_PER_ACCELERATOR
     while True:
-        shape = cut(*grid, mesh.size, target)
+        shape = cut(*grid, count, target)
         program = compile_block(model, plan, settings, mesh, shape, example)
-        if program.bytes <= devices.memory_bound() or runs_per_device or target == 1:
+        if program.bytes <= bound or runs_per_device or target == 1:
             return program
         target = max(1, target // 2)

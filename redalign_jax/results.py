@@ -57,9 +57,9 @@ def tidy(
 
 
 def save(table: pd.DataFrame, folder: Path, name: str) -> None:
-    """Writes `<name>.parquet` and the same rows as `<name>.csv`."""
-    workdir.write(folder / f"{name}.parquet", lambda p: table.to_parquet(p, index=False))
+    """Writes `<name>.csv`, then the same rows as `<name>.parquet`, which says that all is there."""
     workdir.write(folder / f"{name}.csv", lambda p: table.to_csv(p, index=False))
+    workdir.write(folder / f"{name}.parquet", lambda p: table.to_parquet(p, index=False))
 
 
 def read(folder: Path, name: str = RESULTS) -> pd.DataFrame:

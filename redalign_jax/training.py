@@ -9,7 +9,9 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from redalign_jax import alignment, batches
+from redalign_jax import alignment, batches, devices
+from redalign_jax.alignment.blocks import batch_size
+from redalign_jax.alignment.blocks import total as summed
 from redalign_jax.data.task import Split
 from redalign_jax.model import (
     Hyper,
@@ -42,11 +44,13 @@ class Plan(NamedTuple):
       batch: training pairs per step; the labelled batch is as large, or all labelled examples
         where they are fewer.
       evaluations: equal segments of training, each ended by a look at the validation split.
+      shards: devices that share every batch, along the mesh axis `devices.BATCH`.
     """
 
     steps: int
     batch: int
     evaluations: int
+    shards: int = 1
 
 
 class State(NamedTuple):
@@ -141,6 +145,7 @@ def losses(
     labelled: Split,
     paired: tuple[Array, ...] | None,
     on: Array,
+    axis: str | None = None,
 ) -> tuple[Array, tuple[Array, Array]]:
     """L_task + L_align with each encoder's share of the alignment gradient.
 
@@ -151,6 +156,8 @@ def losses(
       labelled: a batch with labels.
       paired: a batch to align, or None to align the labelled one.
       on: the schedule's factor.
+      axis: mesh axis over which both batches are split; losses and gradients are to be summed
+        over it.
 
     Returns:
       The scalar to differentiate, and ((M,) task losses, (pairs,) unscaled alignment losses). Its
@@ -162,9 +169,10 @@ def losses(
         x = tuple(jnp.concatenate(both) for both in zip(x, paired, strict=True))
     h = embed(model, params, x)
     task = task_losses(model, predict(model, params, tuple(e[:n] for e in h)), labelled.y)
+    task = task / batch_size(1, axis)
     if paired is not None:
         h = tuple(e[n:] for e in h)
-    align = alignment_losses(model, params, hyper, h, on)
+    align = alignment_losses(model, params, hyper, h, on, axis)
     # Each encoder meets M − 1 partners: λ weighs their mean, whatever M.
     partners = max(len(model.modalities) - 1, 1)
     return jnp.sum(task) + jnp.sum(align) / partners, (task, align)
@@ -178,6 +186,7 @@ def step(
     labelled: Split,
     paired: tuple[Array, ...] | None,
     progress: Array,
+    axis: str | None = None,
 ) -> tuple[State, tuple[Array, Array]]:
     """One optimiser step; a run whose loss or gradient is not finite stays as it was.
 
@@ -189,6 +198,7 @@ def step(
       labelled: batch with labels.
       paired: batch to align, or None for the labelled one.
       progress: part of training done before this step.
+      axis: mesh axis over which the batches are split.
 
     Returns:
       The state after, and (task losses, alignment losses) before the step.
@@ -196,9 +206,10 @@ def step(
     on = alignment.schedule(model.schedule, progress, hyper.align_until)
 
     def loss(params: Array) -> tuple[Array, tuple[Array, Array]]:
-        return losses(model, read.unravel(params), hyper, labelled, paired, on)
+        return losses(model, read.unravel(params), hyper, labelled, paired, on, axis)
 
-    (total, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    found, gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    ((total, parts), gradient) = jax.tree.map(lambda x: summed(x, axis), (found, gradient))
     updates, optimiser = _optimiser(hyper, read.decayed).update(
         gradient, state.optimiser, state.params
     )
@@ -219,6 +230,12 @@ def validate(model: Model, params: Params, split: Split) -> Array:
     if model.classes:
         return jnp.stack([jnp.mean(jnp.argmax(o, axis=-1) == split.y) for o in outputs])
     return -task_losses(model, outputs, split.y)
+
+
+def _share(rows: Array, shards: int) -> Array:
+    """This device's columns of (steps, batch) row numbers."""
+    size = rows.shape[1] // shards
+    return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(devices.BATCH) * size, size, 1)
 
 
 def segment(
@@ -252,8 +269,13 @@ def segment(
         count, rows, aligned = now
         labelled = Split(tuple(x[rows] for x in data.train.x), data.train.y[rows])
         paired = None if aligned is None else tuple(x[aligned] for x in data.train.x)
-        return step(model, read, hyper, state, labelled, paired, count / plan.steps)
+        return step(model, read, hyper, state, labelled, paired, count / plan.steps, axis)
 
+    axis = devices.BATCH if plan.shards > 1 else None
+    if axis:
+        label_rows, pair_rows = jax.tree.map(
+            lambda r: _share(r, plan.shards), (label_rows, pair_rows)
+        )
     counts = first + jnp.arange(steps)
     state, (task, align) = jax.lax.scan(body, state, (counts, label_rows, pair_rows))
     score = validate(model, read.unravel(state.params), data.valid)

@@ -1,12 +1,17 @@
 """A workdir: one experiment's files, each written whole or not at all."""
 
+import contextlib
+import fcntl
 import json
+import logging
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,23 +19,85 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from redalign_jax import hosts
 from redalign_jax.errors import UserError
 
+LOCK, HOLDER = ".lock", ".holder"
 PACKAGES = ("redalign-jax", "jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
 
 
 def write(path: Path, save: Callable[[Path], None]) -> None:
-    """Lets `save` fill a temporary file beside `path`, then renames it: readers see old or new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    """Lets `save` fill a temporary file beside `path`, then renames it: readers see old or new.
+
+    Raises:
+      UserError: it cannot be written; what was there before still is.
+    """
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
         save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # a renamed file must not be empty after a power cut
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise UserError(f"workdir: {path} cannot be written: {reason}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(workdir: Path) -> Iterator[None]:
+    """Inside, no other job can hold `workdir`, which is made if need be.
+
+    The lock is the operating system's: it goes with the process, however that ends.
+
+    Raises:
+      UserError: another job holds it, it cannot be written, or the processes of this job do not all
+        see the same folder.
+    """
+    with contextlib.ExitStack() as stack:
+        holder = hosts.agree(lambda: _lock(workdir, stack))
+        if not hosts.all_of(_seen(workdir / HOLDER, holder)):
+            raise UserError(f"workdir: {workdir} is not one folder that every host sees")
+        yield
+
+
+def _seen(path: Path, text: str, seconds: int = 60) -> bool:
+    """Whether `path` holds `text`, within the time a network's file system may take to show it."""
+    for _ in range(seconds):
+        with contextlib.suppress(OSError):
+            if path.read_text() == text:
+                return True
+        time.sleep(1)
+    return False
+
+
+def _lock(workdir: Path, stack: contextlib.ExitStack) -> str:
+    """Locks `workdir` until `stack` is left; returns who holds it."""
+    path = workdir / HOLDER
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = stack.enter_context((workdir / LOCK).open("a"))
+    except OSError as error:
+        raise UserError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = path.read_text() if path.exists() else "another process"
+        raise UserError(f"workdir: {workdir} is in use by {holder}") from None
+    # in a file of its own: other hosts may not see what is written before a file is closed
+    holder = f"process {os.getpid()} on {platform.node()} since {time.ctime()}"
+    write(path, lambda p: p.write_text(holder))
+    stack.callback(path.unlink, missing_ok=True)
+    return holder
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -102,8 +169,25 @@ def _of_decompose(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_sweep(config: dict[str, Any]) -> dict[str, Any]:
-    others = ("decompose", "advise")
-    return {name: section for name, section in config.items() if name not in others}
+    """What the results of a sweep depend on; not how its work is cut, kept and watched."""
+    others = ("decompose", "advise", "log")
+    found = {name: section for name, section in config.items() if name not in others}
+    how = ("chunk", "batch_devices", "save_every")
+    found["sweep"] = {name: v for name, v in found["sweep"].items() if name not in how}
+    return found
+
+
+def _check_versions(workdir: Path, held: dict[str, Any], about: dict[str, Any]) -> None:
+    """Refuses to finish what other versions began."""
+    changed = _differences(held["versions"], about["versions"])
+    if changed:
+        raise UserError(
+            f"workdir: {workdir} holds a part of a sweep by other versions: {'; '.join(changed)}"
+        )
+    if held.get("git") != about["git"]:
+        logging.warning(
+            "%s was begun at revision %s, goes on at %s", workdir, held.get("git"), about["git"]
+        )
 
 
 def claim(workdir: Path, config: ConfigDict, job: str = "sweep") -> None:
@@ -125,11 +209,12 @@ def claim(workdir: Path, config: ConfigDict, job: str = "sweep") -> None:
     about = {
         "config": resolved,
         "jobs": [job],
-        "command": " ".join(["python -m redalign_jax", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "redalign_jax", *sys.argv[1:]]),
         "versions": _versions(),
         "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
         "git": _git_revision(),
     }
+    unfinished = job == "sweep" and (workdir / "blocks").exists()
     if (workdir / "config.json").exists():
         held = read_config(workdir)
         jobs = held.get("jobs", ["sweep"])
@@ -138,13 +223,12 @@ def claim(workdir: Path, config: ConfigDict, job: str = "sweep") -> None:
         changed = _differences(read(held["config"]), read(resolved))
         if changed:
             raise UserError(f"workdir: {workdir} holds another experiment: {'; '.join(changed)}")
+        if unfinished:
+            _check_versions(workdir, held, about)
         if job == "decompose" and "sweep" in jobs:
             held["config"]["decompose"] = resolved["decompose"]
             about = held
         elif job == "sweep" and "decompose" in jobs:
             resolved["decompose"] = held["config"]["decompose"]
         about["jobs"] = sorted({*jobs, job})
-    try:
-        write_json(workdir / "config.json", about)
-    except OSError as error:
-        raise UserError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
+    write_json(workdir / "config.json", about)

@@ -40,8 +40,8 @@ SHAPES = [(2, 1), (7, 3), (32, 16), (128, 8)]
 info_nce_grad = {
     bounded: jax.jit(
         jax.value_and_grad(
-            lambda a, b, log_t, weights=None, bounded=bounded: alignment.info_nce(
-                a, b, jnp.exp(log_t), weights, bounded=bounded
+            lambda a, b, log_t, negatives=None, bounded=bounded: alignment.info_nce(
+                a, b, jnp.exp(log_t), negatives, bounded=bounded
             ),
             argnums=(0, 1, 2),
         )
@@ -83,7 +83,8 @@ def predictions(n, classes, seed):
 def test_negatives_weigh_what_they_are_worth(shape, debias, seed):
     n = shape[0]
     p_a, p_b = predictions(n, 4, seed)
-    weights = np.asarray(alignment.negative_weights(p_a, p_b, debias))
+    negatives = alignment.Negatives(p_a, p_b, np.float32(debias))
+    weights = np.asarray(alignment.negative_weights(negatives))
     expected = np.array(
         [
             [1.0 if i == j else 1 - debias * float(p_a[i] @ p_b[j]) for j in range(n)]
@@ -97,7 +98,7 @@ def test_negatives_weigh_what_they_are_worth(shape, debias, seed):
     log_t = np.log(np.float32(0.2))
     expected = info_nce64(a.astype(float), b.astype(float), np.exp(float(log_t)), weights)
     for bounded in (False, True):
-        value, gradients = info_nce_grad[bounded](a, b, log_t, weights)
+        value, gradients = info_nce_grad[bounded](a, b, log_t, negatives)
         np.testing.assert_allclose(value, expected[0], rtol=1e-5, atol=1e-5)
         for got, want in zip(gradients, expected[1:], strict=True):
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=5e-5)
@@ -107,12 +108,12 @@ def test_siglip_ignores_a_false_negative():
     a, b = (z.astype(np.float32) for z in projections(6, 4, 1))
     p = np.eye(6, dtype=np.float32)
     p[4] = p[1]  # examples 1 and 4 surely have the same label
-    weights = alignment.negative_weights(p, p, 1.0)
+    negatives = alignment.Negatives(p, p, 1.0)
     s = a.astype(float) @ b.astype(float).T / 0.3 - 2
     terms = np.logaddexp(0, np.where(np.eye(6, dtype=bool), -s, s))
     terms[1, 4] = terms[4, 1] = 0
     np.testing.assert_allclose(
-        alignment.siglip(a, b, 0.3, -2.0, weights), terms.sum() / 6, rtol=1e-5
+        alignment.siglip(a, b, 0.3, -2.0, negatives), terms.sum() / 6, rtol=1e-5
     )
 
 
@@ -121,7 +122,7 @@ def test_no_gradient_passes_through_the_predictions():
     p = predictions(7, 4, 0)
 
     def loss(p):
-        return alignment.info_nce(a, b, 0.2, alignment.negative_weights(p[0], p[1], 1.0))
+        return alignment.info_nce(a, b, 0.2, alignment.Negatives(p[0], p[1], 1.0))
 
     assert not np.any(jax.grad(loss)(p))
     assert np.any(loss(p) != loss(np.full_like(p, 0.25)))

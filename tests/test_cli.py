@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +95,43 @@ def test_refusals_are_one_line_and_leave_nothing(tmp_path):
     refused("--config=FILE is needed", f"--workdir={out}")
     refused("job", *config, "--job=dance")
     refused("holds no", "--job=report", f"--workdir={tmp_path}")
+    refused("--coordinator, --processes and --process go together", *config, "--processes=2")
+    refused("--job=decompose runs in one process", *config, "--job=decompose", "--distributed")
+    refused("cannot be joined", *config, "--distributed")
     assert not out.exists()
+
+
+def test_a_stopped_sweep_says_how_to_go_on(tmp_path):
+    out = tmp_path / "with space"
+    arguments = [
+        "--job=sweep",
+        "--config=configs/redundancy.py",
+        f"--workdir={out}",
+        *SMALL,
+        "--config.sweep.chunk=1",
+        "--config.log.tensorboard=true",
+        "--config.log.profile=(1,)",
+    ]
+    stopped = subprocess.Popen(
+        [sys.executable, "-m", "redalign_jax", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(out.glob("blocks/*.results.parquet")):
+        assert stopped.poll() is None
+        time.sleep(0.02)
+    stopped.terminate()
+    said = stopped.communicate(timeout=120)[1].splitlines()
+    assert stopped.returncode == 75
+    line = next(line for line in said if "to go on" in line)
+    again = shlex.split(line.split("to go on: ")[1])
+    assert again == ["python", "-m", "redalign_jax", *arguments]
+    assert list(out.glob("profile/segment_1/**/*.xplane.pb"))
+    done = command(*again[3:])
+    assert done.returncode == 0, done.stderr
+    assert (out / "report.html").exists()
+    assert len(list(out.glob("tensorboard/*/*tfevents*"))) == 9 * 2 * 3  # R × seeds × settings
 
 
 def test_an_npz_that_needs_pickle_is_refused(tmp_path):

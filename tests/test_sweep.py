@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from small import experiment
 
-from redalign_jax import batches, devices, grid, program, report, sweep, training
+from redalign_jax import batches, block, devices, grid, program, report, sweep, training
 from redalign_jax.data import arrays, redundancy_bits
 from redalign_jax.errors import UserError
 from redalign_jax.measures import Settings
@@ -85,8 +85,8 @@ def test_sizes_of_the_embedding_are_an_axis(reference, tmp_path):
 
 @pytest.mark.parametrize(("count", "chunk"), [(1, 1), (1, 2), (2, 5)])
 def test_devices_and_chunks_do_not_matter(reference, tmp_path, monkeypatch, count, chunk):
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), (devices.RUNS,))
-    monkeypatch.setattr(devices, "mesh", lambda: mesh)
+    found = jax.devices()[:count]
+    monkeypatch.setattr(jax, "devices", lambda: found)
     sweep.run(experiment(sweep__chunk=chunk), tmp_path)
     assert_same_losses(curves(tmp_path), reference[0])
 
@@ -147,7 +147,7 @@ def test_blocks_cover_the_grid_with_little_waste(tasks, settings, devices_):
 
 def test_a_finished_workdir_is_read_and_another_experiment_refused(reference, monkeypatch):
     folder, table = reference
-    monkeypatch.setattr(sweep, "run_group", None)  # training would fail
+    monkeypatch.setattr(block, "train", None)  # training would fail
     again = sweep.run(experiment(), folder)
     assert again.equals(table)
     before = {p: p.read_bytes() for p in folder.iterdir()}

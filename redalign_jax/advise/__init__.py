@@ -60,7 +60,14 @@ def advise(config: ConfigDict, folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     configs.check(config)
     task = _task(config)
-    workdir.claim(folder, config, "advise")
+    with workdir.held(folder):
+        workdir.claim(folder, config, "advise")
+        found = _found(config, task)
+        workdir.write_json(folder / "advice.json", found)
+    return found
+
+
+def _found(config: ConfigDict, task: Task) -> dict[str, Any]:
     labelled = len(task.train.y)
     information = _information(task, config)
     own = pilot.configured(config, task)
@@ -71,7 +78,7 @@ def advise(config: ConfigDict, folder: str | Path) -> dict[str, Any]:
         gains = pilot.gains(table, metric)
         judged = labelled - labelled % pilot.FOLDS
         choice = decide.choose(gains, task.modalities, judged)
-    found = {
+    return {
         "encoders": {
             name: _encoder(task, choice, k, information) for k, name in enumerate(task.modalities)
         },
@@ -79,8 +86,6 @@ def advise(config: ConfigDict, folder: str | Path) -> dict[str, Any]:
         "pilot": _pilot(task, table, choice),
         "config": _config(own, task, choice),
     }
-    workdir.write_json(folder / "advice.json", found)
-    return found
 
 
 def _information(task: Task, config: ConfigDict) -> list[dict[str, Any]]:

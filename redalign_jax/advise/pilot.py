@@ -6,9 +6,8 @@ from typing import Any
 
 import pandas as pd
 from ml_collections import ConfigDict
-from threadpoolctl import threadpool_limits
 
-from redalign_jax import devices, grid, sweep
+from redalign_jax import block, devices, grid, sweep
 from redalign_jax.advise import folds
 from redalign_jax.config import BALANCED
 from redalign_jax.data.task import Task
@@ -18,14 +17,14 @@ STRENGTHS = (0.0, 2.0, 8.0, BALANCED["strength"], 32.0)
 
 
 class _Clock:
-    """Stands in for a progress bar and measures run-steps per second, compilation left out."""
+    """Measures run-steps per second, compilation left out."""
 
     def __init__(self) -> None:
         self.began: float | None = None
         self.done = 0
         self.rate = 0.0
 
-    def update(self, steps: int) -> None:
+    def advance(self, steps: int) -> None:
         """Counts steps from the end of the first segment on."""
         now = time.monotonic()
         if self.began is None:
@@ -86,13 +85,13 @@ def run(config: ConfigDict, task: Task, minutes: float, seed: int) -> pd.DataFra
     ]
     clock = _Clock()
     group = grid.Group(model, grid.arrays(tasks[0]), work)
-    program = sweep.compiled(own, group, len(settings))
+    program = block.compiled(own, group, len(settings))
     began = time.monotonic()
 
     def train(cells: list[folds.Fold]) -> pd.DataFrame:
         part = grid.Group(model, group.example, cells)
-        with threadpool_limits(1, user_api="blas"):
-            table, _ = sweep.run_group(own, part, settings, clock, program)
+        steps = program.runs * own.train.steps // own.train.evaluations
+        table = sweep.train(own, part, settings, program, lambda: clock.advance(steps))
         table["candidate"] = table["place"] % len(settings)
         return table
 

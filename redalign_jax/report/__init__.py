@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from redalign_jax import results, workdir
+from redalign_jax import finished, results, workdir
 from redalign_jax.errors import UserError
 from redalign_jax.law import balanced, conclusions, effects
 from redalign_jax.report import (
@@ -43,14 +43,15 @@ def make(folder: str | Path) -> dict[str, Any]:
     known = None
     if (folder / f"{results.DECOMPOSITION}.parquet").exists():
         known = results.read(folder, results.DECOMPOSITION)
-        if not (folder / f"{results.RESULTS}.parquet").exists():
+        if not finished.any_of(folder):
             return _decomposed(folder, about, known)
-    every = _read(folder, results.RESULTS)
+    every, under_way = _read(folder, results.RESULTS)
     table, _ = balanced.split(every)
     learning = None
-    if (folder / f"{results.CURVES}.parquet").exists():
-        learning, _ = balanced.split(_read(folder, results.CURVES))
+    if under_way or (folder / f"{results.CURVES}.parquet").exists():
+        learning, _ = balanced.split(_read(folder, results.CURVES)[0])
     summary = conclusions.summarise(table, known) | {"balanced": balanced.comparisons(every)}
+    summary["under_way"] = under_way
     plan = layout.layout(table)
     found = findings.find(table, plan)
     figures = charts.all_of(table, learning, about["config"], plan, found)
@@ -81,23 +82,20 @@ def _decomposed(folder: Path, about: dict[str, Any], known: pd.DataFrame) -> dic
 
 
 def _write(folder: Path, drawn: list[render.Drawn], summary: dict[str, Any], html: str) -> None:
-    try:
-        for figure in drawn:
-            stem = folder / "figures" / figure.chart.name
-            workdir.write(stem.with_suffix(".svg"), _writer(figure.wide))
-            workdir.write(stem.with_suffix(".png"), _writer(figure.png))
-        workdir.write_json(folder / "summary.json", summary)
-        workdir.write(folder / "report.html", _writer(html.encode()))
-    except OSError as error:
-        raise UserError(f"workdir: {folder} cannot be written: {error.strerror}") from None
+    for figure in drawn:
+        stem = folder / "figures" / figure.chart.name
+        workdir.write(stem.with_suffix(".svg"), _writer(figure.wide))
+        workdir.write(stem.with_suffix(".png"), _writer(figure.png))
+    workdir.write_json(folder / "summary.json", summary)
+    workdir.write(folder / "report.html", _writer(html.encode()))
 
 
-def _read(folder: Path, name: str) -> pd.DataFrame:
-    table = results.read(folder, name)
+def _read(folder: Path, name: str) -> tuple[pd.DataFrame, dict[str, int] | None]:
+    table, under_way = finished.read(folder, name)
     for column in COLUMNS:
         if column not in table:
             raise UserError(f"workdir: {folder / name}.parquet has no column {column!r}")
-    return table
+    return table, under_way
 
 
 def _writer(content: bytes) -> Any:

@@ -113,8 +113,12 @@ def _counts(summary: dict[str, Any], results: pd.DataFrame) -> str:
     tasks = len(results[role.tasks].drop_duplicates()) if role.tasks else 1
     settings = len(results[[*role.others, *role.strengths]].drop_duplicates())
     lost = summary["diverged"]
+    far = summary["under_way"]
+    under_way = ""
+    if far:
+        under_way = f"The sweep is not finished: {far['runs']:,} of {far['of']:,} runs are. "
     return (
-        f"{summary['runs']:,} runs: {tasks} {_plural('task', tasks)} × {settings} "
+        f"{under_way}{summary['runs']:,} runs: {tasks} {_plural('task', tasks)} × {settings} "
         f"{_plural('setting', settings)} × {summary['seeds']} {_plural('seed', summary['seeds'])}; "
         f"{lost if lost else 'none'} diverged."
     )

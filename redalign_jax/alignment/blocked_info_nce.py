@@ -1,0 +1,128 @@
+"""InfoNCE of batches too large for one matrix: O(block · n) memory, any number of devices."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from redalign_jax.alignment import blocks
+from redalign_jax.alignment.negatives import Negatives, negative_weights
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def blocked_info_nce(
+    z_a: Array,
+    z_b: Array,
+    temperature: Array,
+    negatives: Negatives | None,
+    bounded: bool,
+    block: int,
+    axis: str | None,
+) -> Array:
+    """What `info_nce` says, without its matrix: rows of s come and go, and come again backward.
+
+    Every device goes once through its own rows of s for both directions: a row ends there, the
+    columns are summed over blocks and devices.
+
+    Shapes: (n / devices, d), (n / devices, d), scalar → this device's part of the loss.
+    """
+    return _forward(z_a, z_b, temperature, negatives, bounded, block, axis)[0]
+
+
+def _rows(
+    z_a: Array, negatives: Negatives | None, axis: str | None
+) -> tuple[dict[str, Array], Array | None]:
+    """What is read row by row, and the other modality's predictions."""
+    rows = {"z": z_a, "position": blocks.positions(len(z_a), axis)}
+    if negatives is None:
+        return rows, None
+    return rows | {"p": negatives.p_a}, blocks.gathered(negatives.p_b, axis)
+
+
+def _weights(
+    rows: dict[str, Array], negatives: Negatives | None, every_p: Array | None
+) -> Array | None:
+    if negatives is None:
+        return None
+    return negative_weights(Negatives(rows["p"], every_p, negatives.debias), rows["position"])
+
+
+def _forward(
+    z_a: Array,
+    z_b: Array,
+    temperature: Array,
+    negatives: Negatives | None,
+    bounded: bool,
+    block: int,
+    axis: str | None,
+) -> tuple[Array, tuple]:
+    every_b = blocks.gathered(z_b, axis)
+    rows, every_p = _rows(z_a, negatives, axis)
+    n = len(every_b)
+
+    def one_exp(columns: Array, rows: dict[str, Array]) -> tuple[Array, Array]:
+        e = jnp.exp((rows["z"] @ every_b.T - 1) / temperature)
+        weights = _weights(rows, negatives, every_p)
+        if weights is not None:
+            e = e * weights
+        return columns + jnp.sum(e, axis=0), jnp.log(jnp.sum(e, axis=1))
+
+    def two_exps(columns: Array, rows: dict[str, Array]) -> tuple[Array, Array]:
+        s = rows["z"] @ every_b.T / temperature
+        weights = _weights(rows, negatives, every_p)
+        down, across = (jax.nn.logsumexp(s, axis=k, b=weights) for k in (0, 1))
+        return jnp.logaddexp(columns, down), across
+
+    # logarithms of the sums over rows and columns, less 1/τ in the bounded form
+    if bounded:
+        columns, across = blocks.scan(one_exp, jnp.zeros(n, z_a.dtype), rows, block)
+        down = jnp.log(blocks.total(columns, axis))
+    else:
+        columns, across = blocks.scan(two_exps, jnp.full(n, -jnp.inf, z_a.dtype), rows, block)
+        down = _log_total(columns, axis)
+    own = jax.lax.dynamic_slice_in_dim(down, rows["position"][0], len(z_a))
+    positive = (jnp.sum(z_a * z_b, axis=-1) - bounded) / temperature
+    loss = jnp.sum((across + own) / 2 - positive) / n
+    return loss, (z_a, z_b, temperature, negatives, across, down)
+
+
+def _log_total(x: Array, axis: str | None) -> Array:
+    """log Σ exp x over devices."""
+    if axis is None:
+        return x
+    top = jax.lax.pmax(x, axis)
+    return top + jnp.log(jax.lax.psum(jnp.exp(x - top), axis))
+
+
+def _backward(
+    bounded: bool, block: int, axis: str | None, saved: tuple, g: Array
+) -> tuple[Array, Array, Array, Negatives | None]:
+    z_a, z_b, temperature, negatives, across, down = saved
+    every_b = blocks.gathered(z_b, axis)
+    rows, every_p = _rows(z_a, negatives, axis)
+    rows["across"] = across
+    n = len(every_b)
+    # every device's loss has the same cotangent: that of their sum
+    scale = g / (2 * n * temperature)
+
+    def add(g_b: Array, rows: dict[str, Array]) -> tuple[Array, Array]:
+        s = (rows["z"] @ every_b.T - bounded) / temperature
+        if bounded:
+            p = jnp.exp(s) * (jnp.exp(-rows["across"])[:, None] + jnp.exp(-down))
+        else:
+            p = jnp.exp(s - rows["across"][:, None]) + jnp.exp(s - down)
+        weights = _weights(rows, negatives, every_p)
+        if weights is not None:
+            p = p * weights
+        # zᵀp, not pᵀz: see `info_nce`
+        return g_b + jnp.tensordot(rows["z"], p, (0, 0)), p @ every_b
+
+    g_b, g_a = blocks.scan(add, jnp.zeros(every_b.shape[::-1], z_a.dtype), rows, block)
+    g_a = (g_a - 2 * z_b) * scale
+    g_b = (blocks.own_rows(g_b.T, axis) - 2 * z_a) * scale
+    # the loss depends on z_a / τ alone
+    return g_a, g_b, -jnp.sum(z_a * g_a) / temperature, jax.tree.map(jnp.zeros_like, negatives)
+
+
+blocked_info_nce.defvjp(_forward, _backward)

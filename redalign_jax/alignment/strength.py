@@ -1,0 +1,61 @@
+"""How strongly an encoder is pulled, when, and by which part of its embedding."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+
+def normalise(x: Array, axis: int = -1) -> Array:
+    """x / ‖x‖₂ along one axis; a vector of zeros stays so, with a zero gradient. Any shape."""
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-12))
+
+
+def scale_gradient(x: Array, scale: ArrayLike) -> Array:
+    """Identity forward, `scale` times the gradient backward. Any shape; `scale` may be traced."""
+    still = jax.lax.stop_gradient(x)
+    return still + scale * (x - still)
+
+
+def share_mask(features: int, share: ArrayLike) -> Array:
+    """Which part of an embedding is aligned: ones on the first `share` of its dimensions.
+
+    mask_k = clip(share · d − k, 0, 1), k = 0..d−1: a dimension that the border cuts is weighted by
+    the part inside, so `share` can be traced and swept continuously.
+
+    Args:
+      features: d.
+      share: in [0, 1].
+
+    Returns:
+      (d,) weights.
+    """
+    return jnp.clip(share * features - jnp.arange(features), 0, 1)
+
+
+SCHEDULES: dict[str, Callable[[Array], Array]] = {
+    "constant": jnp.ones_like,
+    "linear_warmup": lambda u: u,
+    "linear_decay": lambda u: 1 - u,
+    "cosine_warmup": lambda u: (1 - jnp.cos(jnp.pi * u)) / 2,
+    "cosine_decay": lambda u: (1 + jnp.cos(jnp.pi * u)) / 2,
+}
+
+
+def schedule(name: str, progress: Array, until: ArrayLike) -> Array:
+    """The factor on every strength at one moment of training.
+
+    The named shape is stretched over the first `until` of training; after that alignment is off.
+
+    Args:
+      name: one of `SCHEDULES`.
+      progress: part of training that is done, in [0, 1), scalar.
+      until: part of training during which alignment is on, in [0, 1], may be traced.
+
+    Returns:
+      Scalar in [0, 1].
+    """
+    u = jnp.clip(progress / jnp.maximum(until, 1e-9), 0, 1)
+    return jnp.where(progress < until, SCHEDULES[name](u), 0.0)

@@ -1,0 +1,256 @@
+"""One block of runs: inputs on the devices, segment after segment, rows of the tables."""
+
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+from jax import Array
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+
+from redalign_jax import alignment, devices, grid, hosts, results
+from redalign_jax import config as configs
+from redalign_jax.data.task import Task
+from redalign_jax.grid import Group
+from redalign_jax.measures import Settings
+from redalign_jax.model import Hyper
+from redalign_jax.program import Program, Shape, fit
+from redalign_jax.training import Curve, Data, Plan, State
+
+Table = dict[tuple, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Runs that are trained together.
+
+    Attributes:
+      config: the experiment.
+      group: their tasks.
+      settings: of the whole grid.
+      program: of the group.
+      units: the block's rows: (number of the task in the group, numbers of its settings).
+      tasks: those that this process has loaded, by number.
+    """
+
+    config: ConfigDict
+    group: Group
+    settings: list[dict[str, Any]]
+    program: Program
+    units: list[tuple[int, np.ndarray]]
+    tasks: dict[int, Task] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(rows, settings) numbers of the settings."""
+        return np.array([columns for _, columns in self.units])
+
+    @property
+    def places(self) -> np.ndarray:
+        """(rows, settings) places of the runs in the grid."""
+        cells = np.array([[self.group.cells[c].place] for c, _ in self.units])
+        return cells * len(self.settings) + self.columns
+
+    @property
+    def curve_shapes(self) -> Curve:
+        """Shapes of the whole curves: (evaluations, rows, settings, ...)."""
+        modalities = len(self.group.model.modalities)
+        shape = (self.config.train.evaluations, *self.columns.shape)
+        pairs = len(alignment.pairs(modalities))
+        return Curve((*shape, modalities), (*shape, pairs), (*shape, modalities))
+
+
+class Inputs(NamedTuple):
+    """What a block is trained on, placed."""
+
+    hyper: Hyper
+    seeds: Array
+    data: Data
+
+
+class Carry(NamedTuple):
+    """A block between two segments.
+
+    Attributes:
+      step: optimiser steps done.
+      state: of every run, on the devices.
+      curves: what every segment showed, (evaluations, rows, settings, ...), NaN where it has not
+        been trained; on the host.
+    """
+
+    step: int
+    state: State
+    curves: Curve
+
+
+def compiled(
+    config: ConfigDict, group: Group, setting_count: int, chunk: int = 0, shape: Shape | None = None
+) -> Program:
+    """The program of a group's runs; `chunk` and `shape` as in `program.fit`."""
+    train, measure = config.train, config.measure
+    return fit(
+        group.model,
+        Plan(train.steps, train.batch, train.evaluations, config.sweep.batch_devices),
+        Settings(
+            min(measure.examples, len(group.example.test.y)),
+            measure.neighbours,
+            measure.probe_examples,
+        ),
+        devices.mesh(config.sweep.batch_devices),
+        (len(group.cells), setting_count),
+        group.example,
+        chunk or config.sweep.chunk,
+        shape,
+    )
+
+
+def cut(
+    config: ConfigDict,
+    group: Group,
+    settings: list[dict[str, Any]],
+    program: Program,
+    done: Container[int] = (),
+) -> Iterator[Block]:
+    """The blocks of a group's runs, those left out whose places in the grid are all `done`."""
+    shape, count = program.shape, len(settings)
+    todo = [
+        (c, columns)
+        for c, columns in grid.units(len(group.cells), count, shape)
+        if any(group.cells[c].place * count + int(s) not in done for s in columns)
+    ]
+    for units in grid.chunks(todo, shape):
+        yield Block(config, group, settings, program, units)
+
+
+def train(
+    block: Block,
+    after: Callable[[Carry], None],
+    carry: Carry | None = None,
+    around: Callable[[], AbstractContextManager] = nullcontext,
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Trains a block to its end and measures it.
+
+    Args:
+      block: what to train.
+      after: called with the carry after every segment.
+      carry: to go on from; None starts.
+      around: gives a context in which each segment is trained.
+
+    Returns:
+      See `finish`.
+    """
+    inputs = load(block)
+    carry = carry or start(block, inputs)
+    while carry.step < block.config.train.steps:
+        with around():
+            carry = advance(block, inputs, carry)
+        after(carry)
+    return finish(block, inputs, carry)
+
+
+def load(block: Block) -> Inputs:
+    """Loads this process's tasks and places the block's inputs."""
+    sharding = NamedSharding(devices.mesh(block.config.sweep.batch_devices), P(devices.RUNS))
+    hypers = grid.hyper_arrays(block.settings, len(block.group.model.modalities))
+    seeds = np.array([block.group.cells[c].seed for c, _ in block.units], np.uint32)
+    hyper = Hyper(*(a[block.columns] for a in hypers))
+    local = {}
+    for row in hosts.local_rows(sharding, len(block.units)):
+        c = block.units[row][0]
+        if c not in block.tasks:
+            block.tasks[c] = block.group.cells[c].load()
+        local[row] = grid.arrays(block.tasks[c])
+    return Inputs(
+        jax.tree.map(lambda a: hosts.place(sharding, a), hyper),
+        hosts.place(sharding, seeds),
+        hosts.place_rows(sharding, len(block.units), local),
+    )
+
+
+def start(block: Block, inputs: Inputs) -> Carry:
+    """The block before its first step."""
+    curves = Curve(*(np.full(shape, np.nan, np.float32) for shape in block.curve_shapes))
+    return Carry(0, block.program.start(*inputs), curves)
+
+
+def advance(block: Block, inputs: Inputs, carry: Carry) -> Carry:
+    """Trains one segment; the carry that came in is used up."""
+    train = block.config.train
+    state, curve = block.program.segment(*inputs, carry.state, np.int32(carry.step))
+    steps = train.steps // train.evaluations
+    for whole, now in zip(carry.curves, hosts.gather(curve), strict=True):
+        whole[carry.step // steps] = now
+    return Carry(carry.step + steps, state, carry.curves)
+
+
+def finish(block: Block, inputs: Inputs, carry: Carry) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Measures the trained block: its rows of the results and of the curves.
+
+    Rows that only fill the block are left out. None on other processes than the first.
+    """
+    measured = hosts.gather(block.program.measure(inputs.hyper, inputs.data, carry.state))
+    diverged = hosts.gather(carry.state.diverged)
+    if not hosts.first():
+        return None
+    _, once = np.unique(block.places, return_index=True)
+    once = np.unravel_index(np.sort(once), block.places.shape)
+    known, facts = _known(block)
+    rows, _ = once
+    runs = _runs(block, once).assign(diverged=diverged[once])
+    seed = runs.columns.get_loc("seed") + 1
+    facts = facts.iloc[rows].reset_index(drop=True)
+    about = pd.concat([runs.iloc[:, :seed], facts, runs.iloc[:, seed:]], axis="columns")
+    columns = {key: values[once] for key, values in measured.items()}
+    columns |= {key: values[rows] for key, values in known.items()}
+    curves = {key: values[once] for key, values in _curve_columns(block, carry.curves).items()}
+    return (
+        results.tidy(about, columns, ("subject", "metric")),
+        results.tidy(runs, curves, ("step", "subject", "metric")),
+    )
+
+
+def _curve_columns(block: Block, curves: Curve) -> Table:
+    model, train = block.group.model, block.config.train
+    columns: Table = {}
+    for i in range(train.evaluations):
+        step = (i + 1) * (train.steps // train.evaluations)
+        for m, name in enumerate(model.modalities):
+            columns[step, name, "task_loss"] = curves.task_loss[i, ..., m]
+            sign, metric = (1, "valid_accuracy") if model.classes else (-1, "valid_mae")
+            columns[step, name, metric] = sign * curves.valid[i, ..., m]
+        for k, (a, b) in enumerate(alignment.pairs(len(model.modalities))):
+            pair = f"{model.modalities[a]}|{model.modalities[b]}"
+            columns[step, pair, "alignment_loss"] = curves.alignment_loss[i, ..., k]
+    return columns
+
+
+def _known(block: Block) -> tuple[Table, pd.DataFrame]:
+    """What is known exactly about the task of every row: as results by key, and as columns."""
+    known: dict[int, dict] = {}
+    facts = {}
+    for c in dict.fromkeys(c for c, _ in block.units):
+        task = block.tasks.get(c) or block.group.cells[c].load()
+        known[c], facts[c] = task.known, task.facts()
+    rows = [known[c] for c, _ in block.units]
+    keys = dict.fromkeys(key for of_task in rows for key in of_task)
+    columns = {key: np.array([of_task.get(key, np.nan) for of_task in rows]) for key in keys}
+    return columns, pd.DataFrame([facts[c] for c, _ in block.units])
+
+
+def _runs(block: Block, once: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
+    """One row per run: its place in the grid and what identifies it."""
+    cells = [block.group.cells[block.units[row][0]] for row in once[0]]
+    settings = block.columns[once]
+    columns: dict[str, Any] = {"place": block.places[once]}
+    columns |= {name: [cell.columns[name] for cell in cells] for name in cells[0].columns}
+    hyper = results.strength_columns(block.settings, block.group.model.modalities)
+    for name in configs.swept(block.config.hyper):
+        hyper[name] = [s[name] for s in block.settings]
+    if block.config.sweep.balanced:
+        hyper[results.BALANCED] = [False] * (len(block.settings) - 1) + [True]
+    return pd.DataFrame(columns | {name: [v[s] for s in settings] for name, v in hyper.items()})

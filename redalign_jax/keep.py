@@ -1,0 +1,171 @@
+"""The grid trained block by block, each kept as it ends and while it goes on."""
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+from threadpoolctl import threadpool_limits
+
+from redalign_jax import block, devices, finished, hosts
+from redalign_jax import config as configs
+from redalign_jax.block import Block, Carry
+from redalign_jax.checkpoint import Checkpoints
+from redalign_jax.errors import UserError
+from redalign_jax.grid import Group
+from redalign_jax.profiling import profiled
+from redalign_jax.program import Shape
+from redalign_jax.progress import Progress
+from redalign_jax.stopping import Stopped
+
+
+@dataclass
+class _Sweep:
+    """A sweep under way.
+
+    Attributes:
+      config: the experiment.
+      folder: the workdir.
+      plan: see `finished.replan`.
+      done: places in the grid of the finished runs.
+      asked: whether this process was asked to stop.
+      checkpoints: of the block in progress.
+      shown: how far it is.
+      segments: numbers of the segments to come.
+    """
+
+    config: ConfigDict
+    folder: Path
+    plan: dict[str, Any]
+    done: set[int]
+    asked: Callable[[], bool]
+    checkpoints: Checkpoints
+    shown: Progress
+    segments: Iterator[int] = field(default_factory=itertools.count)
+
+
+def train(
+    config: ConfigDict,
+    folder: Path,
+    groups: list[Group],
+    asked: Callable[[], bool],
+    progress: bool | None,
+) -> None:
+    """Trains what is not finished yet and makes the tables of the workdir.
+
+    Args:
+      config: the experiment.
+      folder: the workdir, held by this job.
+      groups: the grid.
+      asked: whether this process was asked to stop.
+      progress: see `Progress`.
+
+    Raises:
+      UserError: the workdir cannot be written any more, or memory does not suffice.
+      Stopped: a process was asked to stop, and all is saved.
+    """
+    count = len(configs.settings(config))
+    runs, steps = sum(len(g.cells) for g in groups) * count, config.train.steps
+    now = {"runs": runs, "settings": count, "layout": devices.describe(), "shapes": {}}
+    plan = hosts.agree(lambda: finished.plan(folder)) or now
+    if plan["layout"] != now["layout"]:
+        logging.warning(
+            "begun on %s, goes on with %s: the results will not be bit-identical to those of a "
+            "sweep that was not interrupted",
+            plan["layout"],
+            now["layout"],
+        )
+    done = set(hosts.agree(lambda: finished.places(folder)))
+    began = time.monotonic()
+    shown = Progress(runs * steps, runs, progress if hosts.first() else False, len(done) * steps)
+    # XLA calls LAPACK from threads of its own; BLAS's threads on top would fight over the cores.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        Checkpoints(folder, config.sweep.save_every) as checkpoints,
+        shown,
+    ):
+        sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown)
+        for number, group in enumerate(groups):
+            if not done.issuperset(_places(group, count)):
+                _halving(partial(_train_group, sweep, str(number), group), plan, str(number))
+    hosts.agree(lambda: finished.merge(folder))
+    logging.info("%d runs in %.1f s", runs, time.monotonic() - began)
+
+
+def _train_group(sweep: _Sweep, number: str, group: Group, chunk: int) -> None:
+    config, plan = sweep.config, sweep.plan
+    settings = configs.settings(config)
+    shape = Shape(*plan["shapes"][number]) if number in plan["shapes"] else None
+    with sweep.shown.compiling():
+        program = block.compiled(config, group, len(settings), chunk, shape)
+    plan["shapes"][number] = program.shape
+    hosts.agree(lambda: finished.replan(sweep.folder, plan))
+    for part in block.cut(config, group, settings, program, sweep.done):
+        _stop_if_asked(sweep)
+        carry = sweep.checkpoints.restore(part)
+        if carry:
+            sweep.shown.skip(part.columns.size * carry.step)
+        tables = block.train(part, partial(_after, sweep, part), carry, partial(_around, sweep))
+        hosts.agree(lambda t=tables: finished.add(sweep.folder, *t))
+        sweep.done.update(part.places.ravel().tolist())
+
+
+def _around(sweep: _Sweep) -> Any:
+    return profiled(sweep.folder / "profile", next(sweep.segments), sweep.config.log.profile)
+
+
+def _after(sweep: _Sweep, part: Block, carry: Carry) -> None:
+    """After every segment: says so, saves, and stops if that was asked for."""
+    train = sweep.config.train
+    sweep.shown.advance(part.columns.size * train.steps // train.evaluations)
+    if hosts.any_of(sweep.asked()):
+        sweep.checkpoints.save(part, carry)
+    else:
+        sweep.checkpoints.save_if_due(part, carry)
+    _stop_if_asked(sweep)
+
+
+def _stop_if_asked(sweep: _Sweep) -> None:
+    if hosts.any_of(sweep.asked()):
+        sweep.checkpoints.wait()
+        runs = sweep.plan["runs"]
+        raise Stopped(f"stopped with {len(sweep.done):,} of {runs:,} runs finished, all is saved")
+
+
+def _places(group: Group, setting_count: int) -> list[int]:
+    """Places in the grid of a group's runs."""
+    starts = (cell.place * setting_count for cell in group.cells)
+    return [start + s for start in starts for s in range(setting_count)]
+
+
+def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str) -> None:
+    """`train(0)`; if memory runs out, once more with half of the runs per device.
+
+    Args:
+      train: takes runs per device, 0 for its own choice; writes the block's shape into `plan`.
+      plan: with the shapes of every group's blocks.
+      number: of the group.
+    """
+    chunk = 0
+    while True:
+        try:
+            with devices.memory_errors():
+                return train(chunk)
+        except MemoryError as error:
+            shape = plan["shapes"].pop(number, (1, 1))
+            share = max(1, math.prod(shape) // len(jax.devices()))
+            # one process alone cannot change what all of them run
+            if chunk or share == 1 or jax.process_count() > 1:
+                raise UserError(
+                    f"out of memory with {share} runs per device at a time, see "
+                    f"--config.sweep.chunk and --config.alignment.block: {error}"
+                ) from None
+            chunk = share // 2
+            logging.warning("out of memory with %d runs per device, half from here on", share)
