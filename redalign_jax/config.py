@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from redalign_jax.alignment import SCHEDULES
-from redalign_jax.encoders import ACTIVATIONS
+from redalign_jax.encoders import ACTIVATIONS, DTYPES, KINDS
 from redalign_jax.errors import UserError
 
 OBJECTIVES = ("info_nce", "siglip", "vicreg")
@@ -28,9 +28,11 @@ def base(data: ConfigDict) -> ConfigDict:
         {
             "data": data,
             "encoder": {
+                "kind": "mlp",  # or cnn, for images: 3×3 convolutions of these widths, each pooled
                 "widths": (32,),  # hidden widths of every encoder
                 "embedding": (8,),  # its dimensions; every value is a program of its own
                 "activation": "relu",  # relu, gelu, silu, tanh
+                "dtype": "float32",  # or bfloat16: of an encoder's products, not of its parameters
             },
             "alignment": {
                 "objective": "info_nce",  # info_nce, siglip, vicreg
@@ -168,6 +170,8 @@ def check(config: ConfigDict) -> None:
             raise UserError(f"data.{name}: no value")
     _numbers("encoder.widths", config.encoder.widths or (1,), 1, math.inf)
     _numbers("alignment.projection", config.alignment.projection or (1,), 1, math.inf)
+    _choice("encoder.kind", config.encoder.kind, KINDS)
+    _choice("encoder.dtype", config.encoder.dtype, DTYPES)
     _choice("encoder.activation", config.encoder.activation, ACTIVATIONS)
     _choice("alignment.objective", config.alignment.objective, OBJECTIVES)
     _choice("alignment.schedule", config.alignment.schedule, SCHEDULES)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from redalign_jax import alignment, data
 from redalign_jax import config as configs
 from redalign_jax.data.task import Task
-from redalign_jax.encoders import MLP
+from redalign_jax.encoders import KINDS, MLP
 from redalign_jax.errors import UserError
 from redalign_jax.model import Hyper, Model
 from redalign_jax.program import Shape
@@ -70,7 +70,9 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
     return Model(
         modalities=task.modalities,
         classes=task.classes,
-        encoder=MLP(tuple(encoder.widths), embedding, encoder.activation),
+        encoder=KINDS[encoder.kind](
+            tuple(encoder.widths), embedding, encoder.activation, encoder.dtype
+        ),
         projector=MLP(tuple(projection[:-1]), projection[-1], encoder.activation)
         if projection
         else None,
@@ -99,6 +101,17 @@ def _check_task(config: ConfigDict, task: Task) -> None:
             raise UserError(
                 f"{name}: {size} examples in a batch cannot be split evenly over "
                 f"sweep.batch_devices, {config.sweep.batch_devices}"
+            )
+    for name, x in zip(task.modalities, task.train.x, strict=True):
+        if config.encoder.kind == "cnn" and x.ndim not in (3, 4):
+            raise UserError(
+                f"encoder.kind: cnn needs images, (n, h, w) or (n, h, w, c), but {name} has "
+                f"shape {x.shape}"
+            )
+        if config.encoder.kind == "cnn" and min(x.shape[1:3]) < 2 ** len(config.encoder.widths):
+            raise UserError(
+                f"encoder.widths: {len(config.encoder.widths)} stages halve the images of {name}, "
+                f"{x.shape[1]}×{x.shape[2]}, to nothing"
             )
     examples = min(config.measure.examples, len(task.test.y))
     if config.measure.neighbours >= examples:

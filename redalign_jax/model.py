@@ -13,7 +13,7 @@ from jax import Array
 
 from redalign_jax import alignment
 from redalign_jax.alignment import Negatives
-from redalign_jax.encoders import MLP
+from redalign_jax.encoders import CNN, MLP
 
 Params = dict[str, Any]
 
@@ -71,6 +71,11 @@ class Model:
     block: int = 0
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether a CPU trains runs one after another: a convolution's stay in its cache then."""
+        return isinstance(self.encoder, CNN)
+
+    @property
     def head(self) -> nn.Module:
         """The linear task head of every encoder."""
         return MLP((), self.classes or 1)
@@ -94,7 +99,7 @@ def init(model: Model, hyper: Hyper, key: Array, inputs: tuple[Array, ...]) -> P
     encoders, projectors = [], []
     for name, x in zip(model.modalities, inputs, strict=True):
         keys = jax.random.split(jax.random.fold_in(key, zlib.crc32(name.encode())), 3)
-        x = x[:1].astype(jnp.float32)
+        x = x[:1]
         encoder = model.encoder.init(keys[0], x)
         h = model.encoder.apply(encoder, x)
         encoders.append({"encoder": encoder, "head": model.head.init(keys[1], h)})
@@ -114,7 +119,7 @@ def init(model: Model, hyper: Hyper, key: Array, inputs: tuple[Array, ...]) -> P
 def embed(model: Model, params: Params, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
     """Embeddings, one (n, d) per modality."""
     return tuple(
-        model.encoder.apply(p["encoder"], x.astype(jnp.float32))
+        model.encoder.apply(p["encoder"], x)
         for p, x in zip(params["encoders"], inputs, strict=True)
     )
 
