@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from redalign_jax.alignment import SCHEDULES
-from redalign_jax.encoders import ACTIVATIONS, KINDS
+from redalign_jax.encoders import ACTIVATIONS, DTYPES, KINDS
 from redalign_jax.errors import UserError
 
 OBJECTIVES = ("info_nce", "siglip", "vicreg")
@@ -28,16 +28,16 @@ def base(data: ConfigDict) -> ConfigDict:
         {
             "data": data,
             "encoder": {
-                # mlp, vit, transformer, bag; one per modality between commas; auto
+                # mlp, cnn, vit, transformer, bag; one per modality between commas; auto
                 "kind": "mlp",
                 "embedding": (8,),  # its dimensions; every value is a program of its own
-                "widths": (32,),  # hidden widths of an MLP
+                "widths": (32,),  # hidden widths of an MLP; channels of a CNN's stages
                 "activation": "relu",  # relu, gelu, silu, tanh
                 "width": 64,  # of a Transformer, and of a bag's words
                 "depth": 2,  # blocks of a Transformer
                 "heads": 4,  # of its attention
                 "patch": 8,  # pixels, of a ViT
-                "dtype": "float32",  # of a Transformer's computation; or bfloat16
+                "dtype": "float32",  # or bfloat16: of an encoder's products, not of its parameters
             },
             "alignment": {
                 "objective": "info_nce",  # info_nce, siglip, vicreg
@@ -177,7 +177,7 @@ def check(config: ConfigDict) -> None:
     _numbers("alignment.projection", config.alignment.projection or (1,), 1, math.inf)
     for kind in config.encoder.kind.split(","):
         _choice("encoder.kind", kind, ("auto", *KINDS))
-    _choice("encoder.dtype", config.encoder.dtype, ("float32", "bfloat16"))
+    _choice("encoder.dtype", config.encoder.dtype, DTYPES)
     for name in ("width", "depth", "heads", "patch"):
         _numbers(f"encoder.{name}", config.encoder[name], 1, math.inf)
     if config.encoder.width % config.encoder.heads:

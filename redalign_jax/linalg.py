@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 
@@ -23,23 +22,29 @@ def batch_safe(factorise: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @jax.custom_vjp
-def matmul(x: Array, w: Array) -> Array:
-    """x w for a batch (n, a) and a kernel (a, b) → (n, b), with a faster gradient of the kernel.
+def matmul(w: Array, x: Array) -> Array:
+    """wᵀx for a kernel (a, b) and a batch (a, n) → (b, n), with as fast a gradient.
 
-    xᵀg and (gᵀx)ᵀ are the same numbers, but XLA's CPU product runs along the last axis: the wider
-    operand belongs on the right.
+    XLA's CPU product runs along the last axis: with the batch there no layer is too narrow for
+    its vectors. The barriers keep it from folding a transpose into a product, which is slower
+    than the two apart.
     """
-    return x @ w
+    return _forward(w, x)[0]
 
 
-def _matmul_backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
-    x, w = saved
-    if x.shape[1] > g.shape[1]:
-        # the barrier keeps XLA from turning the transpose back into the slow product
-        kernel = jax.lax.optimization_barrier(jnp.tensordot(g, x, (0, 0))).T
+def _forward(w: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
+    return jax.lax.optimization_barrier(w.T) @ x, (w, x)
+
+
+def _backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    w, x = saved
+    g = jax.lax.optimization_barrier(g)
+    over_batch = (((1,), (1,)), ((), ()))
+    if x.shape[0] > g.shape[0]:  # the wider operand belongs on the left
+        kernel = jax.lax.dot_general(x, g, over_batch)
     else:
-        kernel = jnp.tensordot(x, g, (0, 0))
-    return g @ w.T, kernel
+        kernel = jax.lax.optimization_barrier(jax.lax.dot_general(g, x, over_batch)).T
+    return kernel, w @ g
 
 
-matmul.defvjp(lambda x, w: (x @ w, (x, w)), _matmul_backward)
+matmul.defvjp(_forward, _backward)

@@ -13,7 +13,7 @@ from jax import Array
 
 from redalign_jax import alignment
 from redalign_jax.alignment import Negatives
-from redalign_jax.encoders import MLP
+from redalign_jax.encoders import CNN, MLP
 
 Params = dict[str, Any]
 
@@ -69,6 +69,11 @@ class Model:
     bounded: bool
     debiased: bool = False
     block: int = 0
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a CPU trains runs one after another: a convolution's stay in its cache then."""
+        return any(isinstance(module, CNN) for module in self.encoders)
 
     @property
     def head(self) -> nn.Module:
@@ -192,13 +197,14 @@ def alignment_losses(
     relative = hyper.strength / jnp.where(strongest > 0, strongest, 1)
     z = []
     for m, h in enumerate(embeddings):
-        h = h * alignment.share_mask(h.shape[1], hyper.aligned_share)
+        # features × batch, as encoders compute: vector lanes run along the batch
+        h = h.T * alignment.share_mask(h.shape[1], hyper.aligned_share)[:, None]
         h = alignment.scale_gradient(h, relative[m])
         if model.projector:
-            h = model.projector.apply(params["projectors"][m], h)
+            h = model.projector.apply(params["projectors"][m], h.T).T
         if model.objective != "vicreg":
-            h = alignment.normalise(h)
-        z.append(alignment.scale_gradient(h, strongest * on))
+            h = alignment.normalise(h, axis=0)
+        z.append(alignment.scale_gradient(h, strongest * on).T)
     return alignment.all_pairs(
         _objective(model, params, hyper, axis), z, _negatives(model, params, hyper, embeddings)
     )

@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from redalign_jax import devices, hosts, measures, training
+from redalign_jax.linalg import batch_safe
 from redalign_jax.model import Hyper, Model
 from redalign_jax.training import Curve, Data, Plan, State
 
@@ -133,6 +134,9 @@ def compile_block(
     ) -> tuple[State, Curve]:
         return training.segment(model, plan, hyper, jax.random.key(seed), data, state, first)
 
+    measure = partial(measures.measure, model, settings)
+    if model.one_by_one:
+        segment, measure = batch_safe(segment), batch_safe(measure)
     start_all = sharded(_grid(start, (0, 0, 0), (0, None, None)), (runs,) * 3)
     state = jax.tree.map(
         lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
@@ -142,9 +146,7 @@ def compile_block(
         (runs, runs, runs, runs, everywhere),
         donate=(3,),
     )
-    measure_all = sharded(
-        _grid(partial(measures.measure, model, settings), (0, 0, 0), (0, None, 0)), (runs,) * 3
-    )
+    measure_all = sharded(_grid(measure, (0, 0, 0), (0, None, 0)), (runs,) * 3)
     lowered = (
         start_all.lower(hyper, seeds, data),
         segment_all.lower(hyper, seeds, data, state, first),

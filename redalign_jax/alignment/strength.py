@@ -8,12 +8,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 
-def normalise(x: Array) -> Array:
-    """x / ‖x‖₂ along the last axis; a zero row stays zero, with a zero gradient.
-
-    Shapes: (..., d) → (..., d).
-    """
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-12))
+def normalise(x: Array, axis: int = -1) -> Array:
+    """x / ‖x‖₂ along one axis; a vector of zeros stays so, with a zero gradient. Any shape."""
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-12))
 
 
 def scale_gradient(x: Array, scale: ArrayLike) -> Array:

@@ -5,25 +5,27 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from redalign_jax.encoders.bag import Bag
-from redalign_jax.encoders.mlp import ACTIVATIONS, MLP
+from redalign_jax.encoders.cnn import CNN
+from redalign_jax.encoders.mlp import ACTIVATIONS, DTYPES, MLP
 from redalign_jax.encoders.transformer import SequenceTransformer, ViT
 from redalign_jax.errors import UserError
 
 # What each kind reads; see `data.task.Split.x`.
 KINDS = {
     "mlp": ("numbers", "image", "sequence"),
+    "cnn": ("image", "sequence"),  # or a picture with one channel
     "vit": ("image",),
     "transformer": ("sequence", "text"),
     "bag": ("text",),
 }
-AUTO = {"numbers": "mlp", "image": "vit", "sequence": "transformer", "text": "bag"}
+AUTO = {"numbers": "mlp", "image": "cnn", "sequence": "transformer", "text": "bag"}
 
-__all__ = ["ACTIVATIONS", "AUTO", "KINDS", "MLP", "build", "form", "kinds"]
+__all__ = ["ACTIVATIONS", "AUTO", "CNN", "DTYPES", "KINDS", "MLP", "build", "form", "kinds"]
 
 
 def form(x: np.ndarray) -> str:
     """What an input is: "image", "sequence", "text" or "numbers"; see `data.task.Split.x`."""
-    if x.ndim == 4 and x.dtype == np.uint8:
+    if x.ndim == 4:
         return "image"
     if x.ndim == 2 and x.dtype == np.int32:
         return "text"
@@ -54,6 +56,11 @@ def kinds(config: ConfigDict, inputs: dict[str, list[np.ndarray]]) -> tuple[str,
         kind = AUTO[form(x)] if kind == "auto" else kind
         if form(x) not in KINDS[kind]:
             raise UserError(f"encoder.kind: {kind!r} does not read {name!r}, which is {form(x)}")
+        if kind == "cnn" and min(x.shape[1:3]) < 2 ** len(config.widths):
+            raise UserError(
+                f"encoder.widths: {len(config.widths)} stages halve the images of {name!r}, "
+                f"{x.shape[1]}×{x.shape[2]}, to nothing"
+            )
         found.append(kind)
     return tuple(found)
 
@@ -79,4 +86,5 @@ def _module(kind: str, config: ConfigDict, arrays: list[np.ndarray], features: i
         return SequenceTransformer(config.width, features=features, vocabulary=vocabulary, **blocks)
     if kind == "vit":
         return ViT(config.patch, config.width, features=features, **blocks)
-    return MLP(widths, features, config.activation)
+    module = CNN if kind == "cnn" else MLP
+    return module(widths, features, config.activation, config.dtype)

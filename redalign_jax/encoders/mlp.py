@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
@@ -13,12 +13,22 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "gelu": nn.gelu,
     "silu": nn.silu,
-    "tanh": jax.numpy.tanh,
+    "tanh": jnp.tanh,
 }
+DTYPES = ("float32", "bfloat16")
 
 
-def _dense(features: int) -> nn.Dense:
-    return nn.Dense(features, dot_general=lambda x, w, *_, **__: matmul(x, w))
+class Dense(nn.Module):
+    """wᵀx + b: (a, n) → (features, n), batch last, computed in the type of x."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps a batch."""
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[0], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return matmul(kernel.astype(x.dtype), x) + bias.astype(x.dtype)[:, None]
 
 
 class MLP(nn.Module):
@@ -30,16 +40,18 @@ class MLP(nn.Module):
       widths: hidden widths, may be empty.
       features: output size.
       activation: a key of `ACTIVATIONS`.
+      dtype: a key of `DTYPES`, of the products and activations; parameters and output are float32.
     """
 
     widths: tuple[int, ...]
     features: int
     activation: str = "relu"
+    dtype: str = "float32"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Encodes a batch."""
-        x = numbers(x).reshape(x.shape[0], -1)
+        x = numbers(x).reshape(x.shape[0], -1).T.astype(self.dtype)
         for width in self.widths:
-            x = ACTIVATIONS[self.activation](_dense(width)(x))
-        return _dense(self.features)(x)
+            x = ACTIVATIONS[self.activation](Dense(width)(x))
+        return Dense(self.features)(x).T.astype(jnp.float32)

@@ -1,0 +1,53 @@
+"""Convolutions."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from redalign_jax.encoders.inputs import numbers
+from redalign_jax.encoders.mlp import ACTIVATIONS, Dense
+
+
+def _patches(x: Array) -> Array:
+    """(c, h, w, n) → (9c, h, w, n): every pixel's 3×3 neighbourhood, zeros beyond the border."""
+    _, h, w, _ = x.shape
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return jnp.concatenate([x[:, i : i + h, j : j + w] for i in range(3) for j in range(3)])
+
+
+def _pool(x: Array) -> Array:
+    """(c, h, w, n) → (c, ⌊h/2⌋, ⌊w/2⌋, n): the largest of 2×2."""
+    h, w = (size // 2 * 2 for size in x.shape[1:3])
+    x = jnp.maximum(x[:, 0:h:2, :w], x[:, 1:h:2, :w])
+    return jnp.maximum(x[:, :, 0::2], x[:, :, 1::2])
+
+
+class CNN(nn.Module):
+    """Stages of 3×3 convolution, activation and 2×2 max-pooling, then a dense layer.
+
+    Images (n, h, w) or (n, h, w, c) → (n, features). A convolution is the product of its kernel with
+    shifted copies of the image, batch last: where every run has a kernel of its own it stays a
+    matrix product, which XLA's convolutions, grouped by vmap (jax issue 26568), do not.
+
+    Attributes:
+      widths: channels of the stages.
+      features: output size.
+      activation: a key of `ACTIVATIONS`.
+      dtype: a key of `DTYPES`, of the products and activations; parameters and output are float32.
+    """
+
+    widths: tuple[int, ...]
+    features: int
+    activation: str = "relu"
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Encodes a batch."""
+        x = numbers(x[..., None] if x.ndim == 3 else x)
+        x = x.transpose(3, 1, 2, 0).astype(self.dtype)
+        for width in self.widths:
+            seen = _patches(x)
+            out = Dense(width)(seen.reshape(len(seen), -1)).reshape(width, *seen.shape[1:])
+            x = _pool(ACTIVATIONS[self.activation](out))
+        return Dense(self.features)(x.reshape(-1, x.shape[-1])).T.astype(jnp.float32)
