@@ -15,7 +15,7 @@ from redalign_jax.data import emoji
 
 def get_config() -> ConfigDict:
     config = base(emoji.defaults())
-    config.encoder.widths = (64,)
+    config.encoder.kind, config.encoder.widths = "auto", (16, 32)
     config.encoder.embedding = (32,)
     config.alignment.projection = (64, 16)
     config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)

@@ -25,8 +25,8 @@ def _pool(x: Array) -> Array:
 class CNN(nn.Module):
     """Stages of 3×3 convolution, activation and 2×2 max-pooling, then a dense layer.
 
-    Images (n, h, w) or (n, h, w, c) → (n, features). A convolution is the product of its kernel with
-    shifted copies of the image, batch last: where every run has a kernel of its own it stays a
+    Images (n, h, w) or (n, h, w, c) → (n, features). A convolution is the product of its kernel
+    with shifted copies of the image, batch last: where every run has a kernel of its own it stays a
     matrix product, which XLA's convolutions, grouped by vmap (jax issue 26568), do not.
 
     Attributes:
