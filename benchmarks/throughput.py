@@ -28,6 +28,7 @@ import platform
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,11 +51,13 @@ from redalign_jax.data import redundancy_bits  # noqa: E402
 from redalign_jax.measures import Settings  # noqa: E402
 from redalign_jax.model import Hyper  # noqa: E402
 from redalign_jax.program import Program, fit  # noqa: E402
-from redalign_jax.training import Plan  # noqa: E402
+from redalign_jax.training import Data, Plan, State  # noqa: E402
 
 
-def engine(config: ConfigDict, group: grid.Group) -> tuple[Contestant, Program]:
-    """One block of the sweep that `config` describes, from init to its last step."""
+def block(
+    config: ConfigDict, group: grid.Group, runs_per_device: int = 0
+) -> tuple[Program, tuple[Hyper, jax.Array, Data]]:
+    """The first block of the sweep that `config` describes: its program and its inputs."""
     train, mesh = config.train, devices.mesh()
     settings = configs.settings(config)
     program = fit(
@@ -64,28 +67,39 @@ def engine(config: ConfigDict, group: grid.Group) -> tuple[Contestant, Program]:
         mesh,
         (len(group.cells), len(settings)),
         group.example,
+        runs_per_device,
     )
-    chunk = next(grid.chunks(len(group.cells), len(settings), program.shape))
+    units = grid.units(len(group.cells), len(settings), program.shape)
+    chunk = next(grid.chunks(units, program.shape))
     columns = np.array([block for _, block in chunk])
     tasks = [grid.arrays(group.cells[number].load()) for number, _ in chunk]
     hypers = grid.hyper_arrays(settings, len(group.model.modalities))
-    hyper, seeds, data = jax.device_put(
-        (
-            Hyper(*(a[columns] for a in hypers)),
-            np.array([group.cells[number].seed for number, _ in chunk], np.uint32),
-            jax.tree.map(lambda *a: np.stack(a), *tasks),
-        ),
-        NamedSharding(mesh, P(devices.RUNS)),
+    inputs = (
+        Hyper(*(a[columns] for a in hypers)),
+        np.array([group.cells[number].seed for number, _ in chunk], np.uint32),
+        jax.tree.map(lambda *a: np.stack(a), *tasks),
     )
+    return program, jax.device_put(inputs, NamedSharding(mesh, P(devices.RUNS)))
 
-    def work() -> None:
-        state = program.start(hyper, seeds, data)
-        for first in range(0, train.steps, train.steps // train.evaluations):
-            state, _ = program.segment(hyper, seeds, data, state, np.int32(first))
-        jax.block_until_ready(state)
 
-    note = f"{columns.size} runs at a time on {mesh.size} devices"
-    return Contestant(work, columns.size * train.steps, note), program
+def train_block(config: ConfigDict, program: Program, inputs: tuple) -> State:
+    """Trains a block from init to its last step, and waits for it."""
+    train = config.train
+    state = program.start(*inputs)
+    for first in range(0, train.steps, train.steps // train.evaluations):
+        state, _ = program.segment(*inputs, state, np.int32(first))
+    return jax.block_until_ready(state)
+
+
+def engine(
+    config: ConfigDict, group: grid.Group, runs_per_device: int = 0
+) -> tuple[Contestant, Program]:
+    """One block of the sweep that `config` describes, from init to its last step."""
+    program, inputs = block(config, group, runs_per_device)
+    runs = program.shape.rows * program.shape.settings
+    note = f"{runs} runs at a time on {devices.mesh().size} devices"
+    work = partial(train_block, config, program, inputs)
+    return Contestant(work, runs * config.train.steps, note), program
 
 
 def scaling(counts: list[int]) -> list[dict[str, float]]:
