@@ -11,8 +11,8 @@ engine's time:
 
     products      flops / rate of large products
     exp           batch² / rate of exp
-    batch² passes 9 · 4 · batch² bytes / bandwidth: similarities, exponentials and their weights,
-                  written once, read by the next step, by both sums and by both gradients
+    batch² passes 6 · 4 · batch² bytes / bandwidth: similarities, exponentials, their weights, each
+                  written and read once, which is the least
     small shapes  what none of these explains: products too narrow for peak rates, many short passes
 """
 
@@ -79,7 +79,7 @@ def line(embedding: int, batch: int, rounds: int, work: float) -> dict[str, floa
     parts = {
         "products": roofline.flops(layers, batch) / np.median(rates["products"].processor),
         "exp": batch**2 / np.median(rates["exp"].processor),
-        "batch² passes": 9 * 4 * batch**2 / np.median(rates["copy"].processor),
+        "batch² passes": 6 * 4 * batch**2 / np.median(rates["copy"].processor),
     }
     shares = {name: part / seconds for name, part in parts.items()}
     shares["small shapes"] = max(0.0, 1 - sum(shares.values()))

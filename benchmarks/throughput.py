@@ -25,7 +25,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from functools import partial
@@ -43,7 +42,7 @@ from ml_collections import ConfigDict
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
-from benchmarks import roofline  # noqa: E402
+from benchmarks import roofline, scaling  # noqa: E402
 from benchmarks.timing import Contestant, Rates, take_turns  # noqa: E402
 from redalign_jax import config as configs  # noqa: E402
 from redalign_jax import devices, grid  # noqa: E402
@@ -102,30 +101,6 @@ def engine(
     return Contestant(work, runs * config.train.steps, note), program
 
 
-def scaling(counts: list[int]) -> list[dict[str, float]]:
-    """Sweeps of so many runs, each in a fresh process without the compilation cache."""
-    found = []
-    for runs in counts:
-        done = subprocess.run(
-            [sys.executable, ROOT / "benchmarks" / "scaling.py", str(runs)],
-            env={**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        found.append(json.loads(done.stdout))
-    return found
-
-
-def exponent(rows: list[dict[str, float]], smallest: int = 64) -> float | None:
-    """The slope of log time over log runs, from `smallest` runs on; 1 is linear."""
-    rows = [r for r in rows if r["runs"] >= smallest]
-    if len(rows) < 2:
-        return None
-    x, y = (np.log([r[key] for r in rows]) for key in ("runs", "seconds"))
-    return float(np.polyfit(x, y, 1)[0])
-
-
 def _spread(values: np.ndarray, form: str) -> str:
     middle, low, high = (format(f(values), form) for f in (np.median, np.min, np.max))
     return f"{middle} ({low}–{high})"
@@ -139,17 +114,6 @@ def report(rates: dict[str, Rates], contestants: dict[str, Contestant]) -> None:
         processor = f"{np.median(rate.processor):,.0f}"
         note = contestants[name].note if name in contestants else ""
         print(f"{name:26} {_spread(rate.wall, ',.0f'):>24} {processor:>15} {times:>20}  {note}")
-
-
-def report_scaling(rows: list[dict[str, float]]) -> None:
-    """The table of sweeps."""
-    print(f"\n{'runs':>6} {'seconds':>9} {'peak MB':>9} {'of compiling':>13} {'block':>6}")
-    for r in rows:
-        peak, left = r["peak_bytes"] / 1e6, r["left_by_compiling_bytes"] / 1e6
-        print(f"{r['runs']:6,} {r['seconds']:9.2f} {peak:9,.0f} {left:13,.0f} {r['block']:6}")
-    slope = exponent(rows)
-    if slope is not None:
-        print(f"time grows as runs^{slope:.2f} from 64 runs on")
 
 
 def _machine() -> dict[str, Any]:
@@ -213,8 +177,8 @@ def main() -> None:
         f"a run-step has {roofline.flops(layers, train.batch) / 1e6:.2f} Mflop "
         f"and {train.batch**2:,} exp"
     )
-    rows = scaling(counts)
-    report_scaling(rows)
+    rows = [scaling.process("runs", count) for count in counts]
+    scaling.report(rows, "runs")
     if flags.json:
         flags.json.write_text(json.dumps(_summary(rates, rows, machine), indent=2) + "\n")
 
@@ -234,7 +198,7 @@ def _summary(
         "runs": [{key: r[key] for key in ("runs", "seconds", "peak_bytes")} for r in rows],
         "ratio_torch_loop_fused": ratio("PyTorch loop, fused Adam"),
         "peak_fraction": ratio("peak rates"),
-        "scaling_exponent": exponent(rows),
+        "scaling_exponent": scaling.exponent(rows, "runs"),
         "run_steps_per_second": {name: rate.wall.tolist() for name, rate in rates.items()},
         "run_steps_per_processor_second": {n: rate.processor.tolist() for n, rate in rates.items()},
         "scaling": rows,
