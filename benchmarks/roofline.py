@@ -48,7 +48,7 @@ def peak(sgemm: np.ndarray, exp: np.ndarray, layers: Layers, batch: int) -> np.n
     return 1 / (flops(layers, batch) / sgemm + batch**2 / exp)
 
 
-def _everywhere(f: Callable, mesh: Mesh, *args: np.ndarray) -> Callable[[], None]:
+def everywhere(f: Callable, mesh: Mesh, *args: np.ndarray) -> Callable[[], None]:
     """`f` on every device, on its own share of `args`; compiled, and waited for."""
     spec = P(devices.RUNS)
     args = jax.device_put(args, NamedSharding(mesh, spec))
@@ -65,7 +65,7 @@ def large_products(mesh: Mesh, size: int = 1024, times: int = 8) -> tuple[Callab
     def products(x: Array, w: Array) -> Array:
         return jax.lax.fori_loop(0, times, lambda _, x: x @ w, x)
 
-    return _everywhere(products, mesh, x, w), mesh.size * times * 2.0 * size**3
+    return everywhere(products, mesh, x, w), mesh.size * times * 2.0 * size**3
 
 
 def large_exp(mesh: Mesh, size: int = 2**18, times: int = 512) -> tuple[Callable, float]:
@@ -75,36 +75,38 @@ def large_exp(mesh: Mesh, size: int = 2**18, times: int = 512) -> tuple[Callable
     def exponentials(x: Array) -> Array:
         return jax.lax.fori_loop(0, times, lambda _, x: jnp.exp(-x), x)
 
-    return _everywhere(exponentials, mesh, x), float(mesh.size * times * size)
+    return everywhere(exponentials, mesh, x), float(mesh.size * times * size)
 
 
 def _down(x: Array, g: Array) -> Array:
-    """xᵀg, summed over the batch. XLA's product is fastest with the wider operand on the right; the
-    factor, besides keeping weights in place, keeps it from undoing that order."""
-    both = (((0,), (0,)), ((), ()))
-    if x.shape[1] > g.shape[1]:
-        return (1e-9 * jax.lax.dot_general(g, x, both)).T
-    return 1e-9 * jax.lax.dot_general(x, g, both)
+    """x gᵀ, summed over the batch, with the wider operand on the left, where XLA wants it; the
+    factor, besides keeping weights in place, keeps a transpose out of the product."""
+    both = (((1,), (1,)), ((), ()))
+    if x.shape[0] > g.shape[0]:
+        return 1e-9 * jax.lax.dot_general(x, g, both)
+    return (1e-9 * jax.lax.dot_general(g, x, both)).T
 
 
 def _chain(weights: list[list[Array]], inputs: list[Array]) -> list[list[Array]]:
-    """The products of one run-step and nothing else. Results move the weights by almost nothing,
-    only so that none of them can be left out."""
+    """The products of one run-step and nothing else, batch last. Results move the weights by almost
+    nothing, only so that none of them can be left out."""
+    apart = jax.lax.optimization_barrier
     seen = []
     for x, own in zip(inputs, weights, strict=True):
         layers = [x]
         for w in own:
-            layers.append(layers[-1] @ w)
+            layers.append(apart(w.T) @ layers[-1])
         seen.append(layers)
     a, b = (layers[-2] for layers in seen)
-    e = jnp.exp(a @ b.T)
+    e = jnp.exp(apart(a.T) @ b)
     gradients = []
-    for layers, own, pulled in zip(seen, weights, (e @ b, _down(e, a)), strict=True):
+    over_b = apart(jax.lax.dot_general(e, b, (((1,), (1,)), ((), ())))).T
+    for layers, own, pulled in zip(seen, weights, (over_b, 1e-9 * (a @ e)), strict=True):
         g, found = layers[-1], []
         for depth in reversed(range(len(own))):
             found.append(_down(layers[depth], g))
             if depth:
-                g = g @ own[depth].T
+                g = own[depth] @ g
             if depth == len(own) - 1:
                 g = g + pulled
         gradients.append(found[::-1])
@@ -130,9 +132,9 @@ def stripped(
         return 0.1 * rng.standard_normal((many, *shape), np.float32)
 
     weights = [[small(*size) for size in layers] for _ in range(2)]
-    inputs = [small(batch, layers[0][0]) for _ in range(2)]
+    inputs = [small(layers[0][0], batch) for _ in range(2)]
 
     def train(weights: list, inputs: list) -> list:
         return jax.lax.fori_loop(0, steps, lambda _, w: jax.vmap(_chain)(w, inputs), weights)
 
-    return _everywhere(train, mesh, weights, inputs), float(many * steps)
+    return everywhere(train, mesh, weights, inputs), float(many * steps)

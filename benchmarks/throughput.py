@@ -25,9 +25,9 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,7 +42,7 @@ from ml_collections import ConfigDict
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
-from benchmarks import roofline  # noqa: E402
+from benchmarks import roofline, scaling  # noqa: E402
 from benchmarks.timing import Contestant, Rates, take_turns  # noqa: E402
 from redalign_jax import config as configs  # noqa: E402
 from redalign_jax import devices, grid  # noqa: E402
@@ -50,11 +50,13 @@ from redalign_jax.data import redundancy_bits  # noqa: E402
 from redalign_jax.measures import Settings  # noqa: E402
 from redalign_jax.model import Hyper  # noqa: E402
 from redalign_jax.program import Program, fit  # noqa: E402
-from redalign_jax.training import Plan  # noqa: E402
+from redalign_jax.training import Data, Plan, State  # noqa: E402
 
 
-def engine(config: ConfigDict, group: grid.Group) -> tuple[Contestant, Program]:
-    """One block of the sweep that `config` describes, from init to its last step."""
+def block(
+    config: ConfigDict, group: grid.Group, runs_per_device: int = 0
+) -> tuple[Program, tuple[Hyper, jax.Array, Data]]:
+    """The first block of the sweep that `config` describes: its program and its inputs."""
     train, mesh = config.train, devices.mesh()
     settings = configs.settings(config)
     program = fit(
@@ -64,52 +66,39 @@ def engine(config: ConfigDict, group: grid.Group) -> tuple[Contestant, Program]:
         mesh,
         (len(group.cells), len(settings)),
         group.example,
+        runs_per_device,
     )
-    chunk = next(grid.chunks(len(group.cells), len(settings), program.shape))
+    units = grid.units(len(group.cells), len(settings), program.shape)
+    chunk = next(grid.chunks(units, program.shape))
     columns = np.array([block for _, block in chunk])
     tasks = [grid.arrays(group.cells[number].load()) for number, _ in chunk]
     hypers = grid.hyper_arrays(settings, len(group.model.modalities))
-    hyper, seeds, data = jax.device_put(
-        (
-            Hyper(*(a[columns] for a in hypers)),
-            np.array([group.cells[number].seed for number, _ in chunk], np.uint32),
-            jax.tree.map(lambda *a: np.stack(a), *tasks),
-        ),
-        NamedSharding(mesh, P(devices.RUNS)),
+    inputs = (
+        Hyper(*(a[columns] for a in hypers)),
+        np.array([group.cells[number].seed for number, _ in chunk], np.uint32),
+        jax.tree.map(lambda *a: np.stack(a), *tasks),
     )
-
-    def work() -> None:
-        state = program.start(hyper, seeds, data)
-        for first in range(0, train.steps, train.steps // train.evaluations):
-            state, _ = program.segment(hyper, seeds, data, state, np.int32(first))
-        jax.block_until_ready(state)
-
-    note = f"{columns.size} runs at a time on {mesh.size} devices"
-    return Contestant(work, columns.size * train.steps, note), program
+    return program, jax.device_put(inputs, NamedSharding(mesh, P(devices.RUNS)))
 
 
-def scaling(counts: list[int]) -> list[dict[str, float]]:
-    """Sweeps of so many runs, each in a fresh process without the compilation cache."""
-    found = []
-    for runs in counts:
-        done = subprocess.run(
-            [sys.executable, ROOT / "benchmarks" / "scaling.py", str(runs)],
-            env={**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false"},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        )
-        found.append(json.loads(done.stdout))
-    return found
+def train_block(config: ConfigDict, program: Program, inputs: tuple) -> State:
+    """Trains a block from init to its last step, and waits for it."""
+    train = config.train
+    state = program.start(*inputs)
+    for first in range(0, train.steps, train.steps // train.evaluations):
+        state, _ = program.segment(*inputs, state, np.int32(first))
+    return jax.block_until_ready(state)
 
 
-def exponent(rows: list[dict[str, float]], smallest: int = 64) -> float | None:
-    """The slope of log time over log runs, from `smallest` runs on; 1 is linear."""
-    rows = [r for r in rows if r["runs"] >= smallest]
-    if len(rows) < 2:
-        return None
-    x, y = (np.log([r[key] for r in rows]) for key in ("runs", "seconds"))
-    return float(np.polyfit(x, y, 1)[0])
+def engine(
+    config: ConfigDict, group: grid.Group, runs_per_device: int = 0
+) -> tuple[Contestant, Program]:
+    """One block of the sweep that `config` describes, from init to its last step."""
+    program, inputs = block(config, group, runs_per_device)
+    runs = program.shape.rows * program.shape.settings
+    note = f"{runs} runs at a time on {devices.mesh().size} devices"
+    work = partial(train_block, config, program, inputs)
+    return Contestant(work, runs * config.train.steps, note), program
 
 
 def _spread(values: np.ndarray, form: str) -> str:
@@ -125,17 +114,6 @@ def report(rates: dict[str, Rates], contestants: dict[str, Contestant]) -> None:
         processor = f"{np.median(rate.processor):,.0f}"
         note = contestants[name].note if name in contestants else ""
         print(f"{name:26} {_spread(rate.wall, ',.0f'):>24} {processor:>15} {times:>20}  {note}")
-
-
-def report_scaling(rows: list[dict[str, float]]) -> None:
-    """The table of sweeps."""
-    print(f"\n{'runs':>6} {'seconds':>9} {'peak MB':>9} {'of compiling':>13} {'block':>6}")
-    for r in rows:
-        peak, left = r["peak_bytes"] / 1e6, r["left_by_compiling_bytes"] / 1e6
-        print(f"{r['runs']:6,} {r['seconds']:9.2f} {peak:9,.0f} {left:13,.0f} {r['block']:6}")
-    slope = exponent(rows)
-    if slope is not None:
-        print(f"time grows as runs^{slope:.2f} from 64 runs on")
 
 
 def _machine() -> dict[str, Any]:
@@ -199,8 +177,8 @@ def main() -> None:
         f"a run-step has {roofline.flops(layers, train.batch) / 1e6:.2f} Mflop "
         f"and {train.batch**2:,} exp"
     )
-    rows = scaling(counts)
-    report_scaling(rows)
+    rows = [scaling.process("runs", count) for count in counts]
+    scaling.report(rows, "runs")
     if flags.json:
         flags.json.write_text(json.dumps(_summary(rates, rows, machine), indent=2) + "\n")
 
@@ -220,7 +198,7 @@ def _summary(
         "runs": [{key: r[key] for key in ("runs", "seconds", "peak_bytes")} for r in rows],
         "ratio_torch_loop_fused": ratio("PyTorch loop, fused Adam"),
         "peak_fraction": ratio("peak rates"),
-        "scaling_exponent": exponent(rows),
+        "scaling_exponent": scaling.exponent(rows, "runs"),
         "run_steps_per_second": {name: rate.wall.tolist() for name, rate in rates.items()},
         "run_steps_per_processor_second": {n: rate.processor.tolist() for n, rate in rates.items()},
         "scaling": rows,

@@ -51,7 +51,7 @@ class Network(nn.Module):
 def two_cross_entropies(z_1: Tensor, z_2: Tensor) -> Tensor:
     """InfoNCE as it is usually written."""
     s = z_1 @ z_2.T / TEMPERATURE
-    same = torch.arange(len(s))
+    same = torch.arange(len(s), device=s.device)
     return (F.cross_entropy(s, same) + F.cross_entropy(s.T, same)) / 2
 
 
@@ -136,7 +136,7 @@ def batches(split: Batch, size: int, steps: int) -> Iterator[Batch]:
     """Shuffled epochs, the incomplete last batch dropped."""
     done = 0
     while True:
-        for rows in torch.randperm(len(split[2])).split(size):
+        for rows in torch.randperm(len(split[2]), device=split[2].device).split(size):
             if done == steps:
                 return
             if len(rows) == size:
