@@ -108,7 +108,8 @@ def _train_group(sweep: _Sweep, number: str, group: Group, chunk: int) -> None:
     plan["shapes"][number] = program.shape
     hosts.agree(lambda: finished.replan(sweep.folder, plan))
     for part in block.cut(config, group, settings, program, sweep.done):
-        _stop_if_asked(sweep)
+        if hosts.any_of(sweep.asked()):
+            _stop(sweep)
         carry = sweep.checkpoints.restore(part)
         if carry:
             sweep.shown.skip(part.columns.size * carry.step)
@@ -127,16 +128,14 @@ def _after(sweep: _Sweep, part: Block, carry: Carry) -> None:
     sweep.shown.advance(part.columns.size * train.steps // train.evaluations)
     if hosts.any_of(sweep.asked()):
         sweep.checkpoints.save(part, carry)
-    else:
-        sweep.checkpoints.save_if_due(part, carry)
-    _stop_if_asked(sweep)
+        _stop(sweep)
+    sweep.checkpoints.save_if_due(part, carry)
 
 
-def _stop_if_asked(sweep: _Sweep) -> None:
-    if hosts.any_of(sweep.asked()):
-        sweep.checkpoints.wait()
-        runs = sweep.plan["runs"]
-        raise Stopped(f"stopped with {len(sweep.done):,} of {runs:,} runs finished, all is saved")
+def _stop(sweep: _Sweep) -> None:
+    sweep.checkpoints.wait()
+    runs = sweep.plan["runs"]
+    raise Stopped(f"stopped with {len(sweep.done):,} of {runs:,} runs finished, all is saved")
 
 
 def _places(group: Group, setting_count: int) -> list[int]:
