@@ -29,7 +29,7 @@ def plan(folder: Path) -> dict[str, Any] | None:
     path = folder / FOLDER / "plan.json"
     try:
         held = json.loads(path.read_text())
-        return {name: held[name] for name in ("runs", "settings", "layout", "shapes")}
+        return {name: held[name] for name in ("runs", "settings", "shapes", "layout", "chunk")}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -41,7 +41,8 @@ def replan(folder: Path, plan: dict[str, Any]) -> None:
 
     Args:
       folder: the workdir.
-      plan: `runs` and `settings` of the grid, `layout` of the devices, `shapes` of blocks by group.
+      plan: `runs` and `settings` of the grid, `shapes` of blocks by group, `layout` of the devices
+        and `sweep.chunk` by which they were chosen.
     """
     workdir.write_json(folder / FOLDER / "plan.json", plan)
 

@@ -73,15 +73,19 @@ def train(
     """
     count = len(configs.settings(config))
     runs, steps = sum(len(g.cells) for g in groups) * count, config.train.steps
-    now = {"runs": runs, "settings": count, "layout": devices.describe(), "shapes": {}}
+    now = {"runs": runs, "settings": count, "shapes": {}}
+    now |= {"layout": devices.describe(), "chunk": config.sweep.chunk}
     plan = hosts.agree(lambda: finished.plan(folder)) or now
-    if plan["layout"] != now["layout"]:
+    then, here = ((p["layout"], p["chunk"]) for p in (plan, now))
+    if then != here:
         logging.warning(
-            "begun on %s, goes on with %s: the results will not be bit-identical to those of a "
-            "sweep that was not interrupted",
-            plan["layout"],
-            now["layout"],
+            "begun on %s (sweep.chunk=%d), goes on with %s (sweep.chunk=%d): the results will not "
+            "be bit-identical to those of a sweep that was not interrupted",
+            *then,
+            *here,
         )
+    if plan["chunk"] != now["chunk"]:
+        plan |= {"chunk": now["chunk"], "shapes": {}}
     done = set(hosts.agree(lambda: finished.places(folder)))
     began = time.monotonic()
     shown = Progress(runs * steps, runs, progress if hosts.first() else False, len(done) * steps)

@@ -152,6 +152,22 @@ def test_another_number_of_devices_goes_on_and_says_so(undisturbed, tmp_path, mo
     np.testing.assert_allclose(one[loss]["value"], two[loss]["value"], rtol=1e-4)
 
 
+def test_another_chunk_by_hand_is_taken(undisturbed, tmp_path, monkeypatch, caplog):
+    stop_after(monkeypatch, tmp_path, SEGMENTS + 7)
+    sizes, advance = set(), block.advance
+
+    def sized(part, inputs, carry):
+        sizes.add(part.columns.size)
+        return advance(part, inputs, carry)
+
+    monkeypatch.setattr(block, "advance", sized)
+    sweep.run(config(sweep__chunk=2), tmp_path)
+    assert sizes == {4}  # two devices
+    assert "not be bit-identical" in caplog.text
+    one, two = (pd.read_parquet(f / "curves.parquet") for f in (tmp_path, undisturbed))
+    assert one.drop(columns="value").equals(two.drop(columns="value"))
+
+
 def test_a_full_disk_is_one_line_and_the_last_state_stays(undisturbed, tmp_path, monkeypatch):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with monkeypatch.context() as patch:
