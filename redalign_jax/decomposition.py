@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from redalign_jax import config as configs
-from redalign_jax import data, devices, pid, results, workdir
+from redalign_jax import data, devices, encoders, pid, results, workdir
 from redalign_jax.data.task import Task
 
 NUMBERS = (
@@ -111,6 +111,7 @@ def estimates(
     names: Sequence[str], x: Sequence[np.ndarray], y: np.ndarray, key: Array, options: ConfigDict
 ) -> list[dict[str, Any]]:
     """The estimated rows of every pair, see `run`; `options` is the section `decompose`."""
+    x = [_counts(one) if encoders.form(one) == "text" else one for one in x]
     found = pid.estimate_pairs(x, y, key, names=names, **options.to_dict())
     rows = []
     for a, b in combinations(range(len(names)), 2):
@@ -122,6 +123,13 @@ def estimates(
             row |= {name: value, f"{name}_low": low, f"{name}_high": high}
         rows.append(row | {"method": "estimate"})
     return rows
+
+
+def _counts(tokens: np.ndarray) -> np.ndarray:
+    """(n, t) tokens, 0 for none → (n, vocabulary), how often each occurs."""
+    counts = np.zeros((len(tokens), tokens.max() + 1), np.float32)
+    np.add.at(counts, (np.arange(len(tokens))[:, None], tokens), 1)
+    return counts[:, 1:]
 
 
 def _rows(task: Task, config: ConfigDict) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,3 +147,18 @@ def test_refusals(tmp_path):
     rare = own(tmp_path, lambda bit, _: np.where(np.arange(600) < 5, 2, bit), folds=6)
     with pytest.raises(UserError, match="5 examples, below 6 folds"):
         decomposition.run(rare, out)
+
+
+def test_a_text_is_what_its_words_say_not_their_numbers():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 400)
+    text = rng.integers(3, 40, (400, 6)).astype(np.int32)
+    text[:, 4:] = 0
+    text[np.arange(400), rng.integers(0, 4, 400)] = np.where(y, 1, 2)  # a word of its class
+    noise = rng.standard_normal((400, 2)).astype(np.float32)
+    config = fast(experiment(), steps=200)
+    (row,) = decomposition.estimates(
+        ("text", "noise"), (text, noise), y, jax.random.key(0), config.decompose
+    )
+    assert row["unique_first"] > 0.8 * np.log(2)
+    assert row["information_first"] > 0.8 * np.log(2)
