@@ -34,7 +34,8 @@ def _live(folder: Path, log: Path) -> None:
         return after
 
     block.advance = logged
-    sweep.run(config(), folder, progress=False)
+    long = config(train__steps=80, train__evaluations=80)  # longer than all lives together
+    sweep.run(long, folder, progress=False)
     os._exit(0)
 
 
@@ -51,9 +52,9 @@ def main(folder: Path, kills: int, seed: int) -> None:
                 _live(folder, log)
             finally:
                 os._exit(1)
-        wait = rng.uniform(0, 2.5)
+        wait = rng.uniform(0, 2)
         if killed % 2:
-            wait = rng.uniform(0, 0.5)
+            wait = rng.uniform(0, 0.3)
             while (log.stat().st_size if log.exists() else 0) == before:
                 if os.waitpid(child, os.WNOHANG)[0]:
                     sys.exit("a life ended by itself before it trained")
