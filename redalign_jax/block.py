@@ -53,8 +53,8 @@ class Block:
     @property
     def places(self) -> np.ndarray:
         """(rows, settings) places of the runs in the grid."""
-        cells = np.array([[self.group.cells[c].place] for c, _ in self.units])
-        return cells * len(self.settings) + self.columns
+        count, cells = len(self.settings), self.group.cells
+        return np.array([grid.places(cells[c], columns, count) for c, columns in self.units])
 
     @property
     def curve_shapes(self) -> Curve:
@@ -121,7 +121,7 @@ def cut(
     todo = [
         (c, columns)
         for c, columns in grid.units(len(group.cells), count, shape)
-        if any(group.cells[c].place * count + int(s) not in done for s in columns)
+        if any(place not in done for place in grid.places(group.cells[c], columns, count))
     ]
     for units in grid.chunks(todo, shape):
         yield Block(config, group, settings, program, units)

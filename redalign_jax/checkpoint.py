@@ -67,7 +67,7 @@ class Checkpoints:
     """
 
     def __init__(self, workdir: Path, every: float) -> None:
-        import orbax.checkpoint as ocp  # half a second, spent only by sweeps
+        import orbax.checkpoint as ocp  # a quarter of a second, spent only by sweeps
 
         self._ocp = ocp
         self.folder = workdir.resolve() / FOLDER

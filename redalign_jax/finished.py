@@ -15,7 +15,7 @@ import pandas as pd
 from redalign_jax import results, workdir
 from redalign_jax.errors import UserError
 
-FOLDER = "blocks"
+FOLDER = workdir.BLOCKS
 TABLES = (results.CURVES, results.RESULTS)  # in the order they are written
 Tables = dict[str, pd.DataFrame]
 
@@ -75,8 +75,14 @@ def places(folder: Path) -> list[int]:
 
 
 def merge(folder: Path) -> None:
-    """Makes the workdir's tables of the finished blocks."""
-    whole = [tables for tables in _blocks(folder).values() if tables is not None]
+    """Makes the workdir's tables of the finished blocks.
+
+    Raises:
+      UserError: one of them has become unreadable, or the tables cannot be written.
+    """
+    whole = list(_blocks(folder).values())
+    if any(tables is None for tables in whole):
+        raise UserError(f"workdir: {folder / FOLDER} has changed; the same command mends it")
     for name in TABLES:
         results.save(_in_order([tables[name] for tables in whole]), folder, name)
 

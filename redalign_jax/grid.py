@@ -148,6 +148,11 @@ def groups(config: ConfigDict) -> list[Group]:
     return list(found.values())
 
 
+def places(cell: Cell, settings: np.ndarray, count: int) -> np.ndarray:
+    """Places in the grid of a task's runs at some of the `count` settings, by number."""
+    return cell.place * count + settings
+
+
 def hyper_arrays(settings: list[dict[str, Any]], modalities: int) -> Hyper:
     """The settings as arrays: strength (n, M), the others (n,)."""
     columns = {name: [s[name] for s in settings] for name in Hyper._fields}

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
-from redalign_jax import block, devices, finished, hosts
+from redalign_jax import block, devices, finished, grid, hosts
 from redalign_jax import config as configs
 from redalign_jax.block import Block, Carry
 from redalign_jax.checkpoint import Checkpoints
@@ -144,8 +145,8 @@ def _stop(sweep: _Sweep) -> None:
 
 def _places(group: Group, setting_count: int) -> list[int]:
     """Places in the grid of a group's runs."""
-    starts = (cell.place * setting_count for cell in group.cells)
-    return [start + s for start in starts for s in range(setting_count)]
+    every = np.arange(setting_count)
+    return [place for c in group.cells for place in grid.places(c, every, setting_count).tolist()]
 
 
 def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str) -> None:

@@ -23,6 +23,7 @@ from redalign_jax import hosts
 from redalign_jax.errors import UserError
 
 LOCK, HOLDER = ".lock", ".holder"
+BLOCKS = "blocks"  # there while a sweep is unfinished
 PACKAGES = ("redalign-jax", "jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
 
 
@@ -214,7 +215,7 @@ def claim(workdir: Path, config: ConfigDict, job: str = "sweep") -> None:
         "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
         "git": _git_revision(),
     }
-    unfinished = job == "sweep" and (workdir / "blocks").exists()
+    unfinished = job == "sweep" and (workdir / BLOCKS).exists()
     if (workdir / "config.json").exists():
         held = read_config(workdir)
         jobs = held.get("jobs", ["sweep"])

@@ -37,7 +37,7 @@ def info_nce(
       bounded: use one exponential for both directions, exp(s − 1/τ), instead of two
         logsumexps: faster, and exact where |z_a·z_b| ≤ 1 and τ ≥ `BOUNDED_TEMPERATURE`. Below
         that float32 underflows, so the choice is made outside the traced program.
-      block: rows of s that exist at a time; 0 for all, which is faster and takes O(n²) memory.
+      block: rows of s that exist at a time; 0 for all, which takes O(n²) memory.
       axis: mesh axis over which the batch is split, see `blocks`; the negatives are global.
 
     Returns:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from redalign_jax.encoders.inputs import numbers
+from redalign_jax.data.task import to_float
 from redalign_jax.encoders.mlp import ACTIVATIONS, Dense
 
 
@@ -44,7 +44,7 @@ class CNN(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Encodes a batch."""
-        x = numbers(x[..., None] if x.ndim == 3 else x)
+        x = to_float(x[..., None] if x.ndim == 3 else x)
         x = x.transpose(3, 1, 2, 0).astype(self.dtype)
         for width in self.widths:
             seen = _patches(x)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from redalign_jax.encoders.inputs import numbers
+from redalign_jax.data.task import to_float
 from redalign_jax.linalg import matmul
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -51,7 +51,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Encodes a batch."""
-        x = numbers(x).reshape(x.shape[0], -1).T.astype(self.dtype)
+        x = to_float(x).reshape(x.shape[0], -1).T.astype(self.dtype)
         for width in self.widths:
             x = ACTIVATIONS[self.activation](Dense(width)(x))
         return Dense(self.features)(x).T.astype(jnp.float32)

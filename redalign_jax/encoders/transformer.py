@@ -4,8 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from redalign_jax.data.task import lengths
-from redalign_jax.encoders.inputs import numbers
+from redalign_jax.data.task import lengths, to_float
 
 
 class Blocks(nn.Module):
@@ -94,7 +93,7 @@ class ViT(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Encodes a batch → (n, features)."""
-        x, p = numbers(x), self.patch
+        x, p = to_float(x), self.patch
         n, h, w, c = x.shape
         x = jnp.pad(x, ((0, 0), (0, -h % p), (0, -w % p), (0, 0)))
         rows, columns = x.shape[1] // p, x.shape[2] // p
