@@ -46,7 +46,7 @@ def defaults() -> ConfigDict:
             "source": "av_digits",
             "pairing": PAIRINGS,  # what the two digits of a pair have to do with the label
             "modalities": ("image,speech",),  # "" = also `name`
-            "noise": -30.0,  # of the pairing noise, decibels below the loudest of a clip
+            "noise": -12.0,  # of the pairing noise, decibels below the loudest of a clip
             "labels": (1000,),  # labelled training pairs; 0 = all
             "valid": 0.1,  # of the images, and of the voices
             "test": 0.1,

@@ -25,6 +25,7 @@ from redalign_jax.errors import UserError
 
 MODALITIES = ("image", "text", "twitter")
 SIDE = 64
+SIDES = (64, 32, 16, 8)
 NAMES = npm.Package(
     "emojibase-data",
     "17.0.0",
@@ -49,6 +50,8 @@ def defaults() -> ConfigDict:
             "source": "emoji",
             "modalities": ("image,text",),  # "" = also `twitter`
             "flags": False,  # also flags, a ninth group
+            "side": 64,  # pixels of a picture; 32, 16 or 8 are means of 64's
+            "pieces": 0,  # how many word pieces names are made of; 0 for whole words
             "labels": (1000,),  # labelled training pairs; 0 = all
             "valid": 0.1,
             "test": 0.2,
@@ -58,7 +61,7 @@ def defaults() -> ConfigDict:
 
 
 def load(config: ConfigDict, seed: int) -> Task:
-    """Pictures (n, 64, 64, 3) uint8 and names (n, t) int32, one token per word, 8 or 9 classes.
+    """Pictures (n, side, side, 3) uint8 and names (n, t) int32, 8 or 9 classes.
 
     Args:
       config: the fields of `defaults`, one value each.
@@ -74,6 +77,8 @@ def load(config: ConfigDict, seed: int) -> Task:
     for field in ("valid", "test"):
         if not 0 < config[field] < 1 or config.valid + config.test >= 1:
             raise UserError(f"data.{field}={config[field]} must lie between 0 and 1, and their sum")
+    if config.side not in SIDES:
+        raise UserError(f"data.side={config.side} is not one of {', '.join(map(str, SIDES))}")
     drawn = tuple(name for name in MODALITIES if name in names and name != "text")
     home = prepared.prepare(
         EmojiNames, config.data_dir, lambda: [npm.fetch(NAMES, config.data_dir)]
@@ -88,9 +93,13 @@ def load(config: ConfigDict, seed: int) -> Task:
 
     y = about["group"][rows]
     family = emoji_names.families(codes[rows], titles[rows])
-    x = {name: np.stack([found[codes[row]] for row in rows]) for name, found in pictures.items()}
+    x = {
+        name: _smaller(np.stack([found[codes[row]] for row in rows]), config.side)
+        for name, found in pictures.items()
+    }
     if "text" in names:
-        x["text"] = text.tokens([emoji_names.without_own_words(titles[row]) for row in rows])
+        kept_words = [emoji_names.without_own_words(titles[row]) for row in rows]
+        x["text"] = text.tokens(kept_words, config.pieces)
     parts = grouped.stratified(
         y, family, valid=config.valid, test=config.test, seed=seed, source="emoji"
     )
@@ -102,6 +111,13 @@ def load(config: ConfigDict, seed: int) -> Task:
         seed=seed,
         source="emoji",
     )
+
+
+def _smaller(pictures: np.ndarray, side: int) -> np.ndarray:
+    """(n, SIDE, SIDE, 3) → (n, side, side, 3): the mean of every block of pixels."""
+    each = SIDE // side
+    blocks = pictures.reshape(-1, side, each, side, each, 3)
+    return np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
 def _pictures(modality: str, data_dir: str) -> dict[str, np.ndarray]:

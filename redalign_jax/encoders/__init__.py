@@ -81,7 +81,7 @@ def _module(kind: str, config: ConfigDict, arrays: list[np.ndarray], features: i
     vocabulary = 1 + max(int(x.max()) for x in arrays) if text else 0
     blocks = {"depth": config.depth, "heads": config.heads, "dtype": config.dtype}
     if kind == "bag":
-        return Bag(vocabulary, config.width, widths, features, config.activation)
+        return Bag(vocabulary, config.width, features)
     if kind == "transformer":
         return SequenceTransformer(config.width, features=features, vocabulary=vocabulary, **blocks)
     if kind == "vit":

@@ -5,28 +5,30 @@ from flax import linen as nn
 from jax import Array
 
 from redalign_jax.data.task import lengths
-from redalign_jax.encoders.mlp import MLP
 
 
 class Bag(nn.Module):
-    """The mean of the tokens' vectors, then an MLP: (n, t) integers, zero after the end.
+    """A linear map of the mean of the tokens' vectors: (n, t) integers, zero after the end.
+
+    Joulin et al. 2017 (arXiv 1607.01759). Vectors begin close to zero, so that words of which no
+    label was seen say next to nothing.
 
     Attributes:
       vocabulary: tokens are below it.
       width: of the vectors.
-      widths, features, activation: of the MLP.
+      features: output size.
     """
 
     vocabulary: int
     width: int
-    widths: tuple[int, ...]
     features: int
-    activation: str = "relu"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Encodes a batch → (n, features)."""
-        vectors = nn.Embed(self.vocabulary, self.width)(x)
+        vectors = nn.Embed(
+            self.vocabulary, self.width, embedding_init=nn.initializers.normal(0.01)
+        )(x)
         there = (jnp.arange(x.shape[1]) < lengths(x)[:, None])[:, :, None]
         mean = jnp.sum(vectors * there, axis=1) / jnp.maximum(jnp.sum(there, axis=1), 1)
-        return MLP(self.widths, self.features, self.activation)(mean)
+        return nn.Dense(self.features)(mean)
