@@ -36,9 +36,9 @@ def quality(output: Array, y: Array, classes: int, prefix: str = "") -> dict[str
       prefix: put before each metric's name.
 
     Returns:
-      {"accuracy"}, or {"mae", "corr", "sign_accuracy"}: mean absolute error in units of y,
-      Pearson correlation (0 for constant predictions), and how often the signs agree, examples
-      with y = 0 left out.
+      {"accuracy"}, or for a regression "mae", the mean absolute error in units of y, "corr",
+      Pearson's correlation (0 for constant predictions), "sign_accuracy", how often the signs
+      agree where y ≠ 0, and "sign_accuracy_zeros", how often output ≥ 0 agrees with y ≥ 0.
     """
     if classes:
         return {prefix + "accuracy": jnp.mean(jnp.argmax(output, axis=-1) == y)}
@@ -50,6 +50,7 @@ def quality(output: Array, y: Array, classes: int, prefix: str = "") -> dict[str
         prefix + "mae": jnp.mean(jnp.abs(output - y)),
         prefix + "corr": jnp.where(norm > 0, jnp.sum(a * b) / jnp.where(norm > 0, norm, 1), 0),
         prefix + "sign_accuracy": jnp.sum(agree & signed) / jnp.maximum(jnp.sum(signed), 1),
+        prefix + "sign_accuracy_zeros": jnp.mean((output >= 0) == (y >= 0)),
     }
 
 

@@ -92,6 +92,12 @@ def test_a_bag_has_no_order_and_a_transformer_has_one():
     assert backwards["transformer"] > 1e-3
 
 
+def test_words_without_a_label_say_next_to_nothing_in_a_bag():
+    x, module, params = encoder(text, kind="bag")
+    h = module.apply(params, np.zeros_like(x))
+    assert np.abs(module.apply(params, x) - h).max() < 0.05
+
+
 def test_bfloat16_is_near_float32():
     x, module, params = encoder(sequence, kind="transformer")
     _, small, _ = encoder(sequence, kind="transformer", dtype="bfloat16")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from redalign_jax.law import effects
-from redalign_jax.report import law_text, mechanism, regime_map, tables, verdict, words
+from redalign_jax.report import law_text, mechanism, published, regime_map, tables, verdict, words
 from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
 from redalign_jax.report.render import Drawn
@@ -53,7 +53,7 @@ def build(
     body = [
         f'<header><p class="kicker">redalign · {escape(str(source))}</p>'
         f"<h1>{_text(said.headline)}</h1>",
-        _list(said.reasons),
+        _list([*said.reasons, *published.sentences(source)]),
         f'<p class="counts">{escape(_counts(summary, results))}</p>'
         f'<p class="setup">{escape(_setup(about["config"]))}</p></header>',
         *figures[:told],

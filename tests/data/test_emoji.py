@@ -134,6 +134,31 @@ def test_variants_are_one_family_and_nothing_else_is():
     assert [(names[shuffled[i]], names[shuffled[j]]) for i, j in wrong] == []
 
 
+def test_smaller_pictures_are_means_of_blocks(data_dir):
+    whole, small = (load(data_dir, modalities="image", side=side) for side in (64, 16))
+    blocks = whole.test.x[0].reshape(-1, 16, 4, 16, 4, 3).astype(np.float64)
+    assert small.test.x[0].dtype == np.uint8
+    assert np.abs(small.test.x[0] - blocks.mean(axis=(2, 4))).max() <= 0.5
+    with pytest.raises(UserError, match=r"data\.side=48 is not one of 64, 32, 16, 8"):
+        load(data_dir, side=48)
+
+
+NAMES = [f"{a} {b}ing {c}" for a in ("red", "green") for b in ("jump", "sing") for c in "xyzw"]
+
+
+def test_word_pieces_are_the_same_every_time_and_hide_no_word():
+    first, again = (text.tokens(NAMES, pieces=20) for _ in range(2))
+    assert np.array_equal(first, again) and first.max() < 20
+    assert len(np.unique(first, axis=0)) == len(NAMES)
+    there = first > 0
+    assert (there[:, 1:] <= there[:, :-1]).all()  # zero only after the end
+
+
+def test_more_pieces_than_texts_have_is_one_line():
+    with pytest.raises(UserError, match=r"data\.pieces=5000: .*too high"):
+        text.tokens(NAMES, pieces=5000)
+
+
 def test_no_name_tells_its_group():
     leaky = ["pot of food", "People hugging", "1st place medal", "baby symbol", "flag: Togo"]
     told = [emoji_names.without_own_words(name) for name in leaky]

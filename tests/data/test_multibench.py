@@ -175,10 +175,12 @@ def test_the_whole_command(tmp_path, name):
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     table = pd.read_parquet(out / "results.parquet")
     assert set(table["subject"]) == {"vision", "text", "vision|text", "fusion"}
-    wanted = {"mae", "corr", "sign_accuracy"} if name in ("mosei", "mosi") else {"accuracy"}
+    signs = {"sign_accuracy", "sign_accuracy_zeros"}
+    wanted = {"mae", "corr"} | signs if name in ("mosei", "mosi") else {"accuracy"}
     assert wanted <= set(table.loc[table["subject"] == "vision", "metric"])
     assert not table["diverged"].any()
-    assert (out / "report.html").stat().st_size > 0
+    page = (out / "report.html").read_text()
+    assert ("Published (arXiv 2511.12121)" in page) == (name in ("mosei", "mustard"))
 
 
 class Evil:

@@ -1,0 +1,114 @@
+"""Real data: where does alignment help, and does the advice know?
+
+python benchmarks/real.py --runs=runs/real                      # everything, two hours on 2 cores
+python benchmarks/real.py --runs=runs/real --only=av_mlp        # one experiment
+python benchmarks/real.py --runs=runs/real --manual_dir=DIR     # with the files got by hand in DIR
+python benchmarks/real.py --runs=runs/real --collect            # tables of what is finished
+
+For every experiment: the sweep with the balanced mechanism and the decomposition in one workdir,
+then per task advice (RUNS/NAME.advice.TASK) and a sweep of what it says (RUNS/NAME.advised.TASK).
+What is finished is not run again. Prints the tables of docs/real.md, draws docs/real.png.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import real_figure, real_table  # noqa: E402
+
+
+class Experiment(NamedTuple):
+    """A config, its flags, and the values of a task axis that are advised on, "" for none."""
+
+    config: str
+    flags: tuple[str, ...] = ()
+    axis: str = ""
+    tasks: tuple[str, ...] = ("",)
+    advised: bool = True
+
+
+MLP = ("encoder.kind=mlp", "encoder.widths=64,", "sweep.seeds=10")
+PAIRINGS = ("same", "noise", "sum", "unique")
+TRANSFORMERS = (
+    "encoder.kind=vit,transformer",
+    "encoder.width=32",
+    "encoder.patch=4",
+    "data.pieces=600",
+    "hyper.learning_rate=1e-3,",
+    "sweep.seeds=4",
+)
+EXPERIMENTS = {
+    "redundancy": Experiment("redundancy", ("sweep.balanced=True",), advised=False),
+    "mfeat": Experiment("mfeat", advised=False),
+    "av_cnn": Experiment("av_digits", (), "pairing", PAIRINGS),
+    "av_mlp": Experiment("av_digits", MLP, "pairing", PAIRINGS),
+    "av_three": Experiment(
+        "av_digits",
+        ("data.modalities=image,speech,name", "data.pairing=same,unique", "sweep.seeds=4"),
+        "pairing",
+        ("same", "unique"),
+        advised=False,
+    ),
+    "em_cnn": Experiment("emoji"),
+    "em_vit": Experiment("emoji", TRANSFORMERS, advised=False),
+    "em_tw": Experiment("emoji", ("data.modalities=image,twitter", "sweep.seeds=4")),
+}
+MANUAL = ("avmnist", "mosei", "mosi", "mustard", "ur_funny")
+ALWAYS = ("decompose.resamples=6", "advise.minutes=3")
+
+
+def job(kind: str, workdir: Path, one: Experiment, flags: list[str]) -> None:
+    """One command; its output goes to WORKDIR.KIND.log."""
+    fields = [f"--config.{f}" for f in (*ALWAYS, *one.flags, *flags)]
+    command = [sys.executable, "-m", "redalign_jax", f"--job={kind}"]
+    command += [f"--config={ROOT}/configs/{one.config}.py", f"--workdir={workdir}", *fields]
+    print(f"{kind} {workdir.name}", flush=True)
+    with workdir.with_name(f"{workdir.name}.{kind}.log").open("w") as log:
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
+        environment = os.environ | {"PYTHONPATH": path}
+        subprocess.run(command, check=True, stdout=log, stderr=log, env=environment)
+
+
+def run(name: str, one: Experiment, runs: Path, flags: list[str]) -> None:
+    """The sweep, the decomposition, the advice and what it brings."""
+    job("sweep", runs / name, one, flags)
+    job("decompose", runs / name, one, flags)
+    for task in one.tasks if one.advised else ():
+        only = [*flags, f"data.{one.axis}={task},"] if one.axis else flags
+        advice, advised = (runs / f"{name}.{w}.{task or 'all'}" for w in ("advice", "advised"))
+        job("advise", advice, one, only)
+        job("sweep", advised, one, [*only, f"advice={advice / 'advice.json'}"])
+
+
+def main() -> None:
+    """Runs, prints, draws."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--only", default="", metavar="NAME,…")
+    parser.add_argument("--data_dir", default="")
+    parser.add_argument("--manual_dir", default="")
+    parser.add_argument("--collect", action="store_true", help="train nothing")
+    parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "real.png")
+    flags = parser.parse_args()
+    experiments = dict(EXPERIMENTS)
+    if flags.manual_dir:
+        experiments |= {n: Experiment(n, (f"data.manual_dir={flags.manual_dir}",)) for n in MANUAL}
+    wanted = flags.only.split(",") if flags.only else list(experiments)
+    flags.runs.mkdir(parents=True, exist_ok=True)
+    for name in () if flags.collect else wanted:
+        data_dir = [f"data.data_dir={flags.data_dir}"] if flags.data_dir else []
+        real = experiments[name].config != "redundancy"
+        run(name, experiments[name], flags.runs, data_dir if real else [])
+    rows = real_table.collect(flags.runs, wanted)
+    print(real_table.markdown(rows))
+    real_figure.draw(rows, flags.figure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What the workdirs of `real.py` say, one row per task and encoder, as Markdown."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from redalign_jax import results
+from redalign_jax.law import balanced, effects, information, strengths
+
+ENDS = ("", "_low", "_high")
+ATOMS = ("redundancy", "unique_first", "unique_second", "synergy")
+LONG = ("redundancy", "mfeat")  # too many rows for a table
+
+
+def collect(runs: Path, names: list[str]) -> list[dict[str, Any]]:
+    """One row per experiment × task × encoder whose sweep is finished."""
+    return [
+        row
+        for name in names
+        if (runs / name / f"{results.RESULTS}.parquet").exists()
+        for row in _rows(runs, name)
+    ]
+
+
+def _rows(runs: Path, name: str) -> list[dict[str, Any]]:
+    every = results.read(runs / name, results.RESULTS)
+    grid, _ = balanced.split(every)
+    metric, sign = effects.quality_metric(grid)
+    axes = effects.columns(grid).tasks
+    known = None
+    if (runs / name / f"{results.DECOMPOSITION}.parquet").exists():
+        known = results.read(runs / name, results.DECOMPOSITION)
+    about = information.of_encoders(grid, known)
+    mechanism = _mechanism(every)
+    fused = strengths.best(grid[grid["subject"] == "fusion"], f"probe_{metric}")
+    rows = []
+    for early, best in (
+        (strengths.best(grid, f"early_{metric}"), strengths.best(grid)),
+        (None, fused),
+    ):
+        for row in effects.records(best):
+            task = {axis: row[axis] for axis in axes}
+            key = (*task.values(), row["subject"])
+            row |= {"experiment": name, "task": ", ".join(map(str, task.values())), "sign": sign}
+            row["scale"] = 100 if metric == "accuracy" else 1
+            row["balanced"] = mechanism.get(key)
+            if early is not None:
+                row["early"] = _at(early, task | {"subject": row["subject"]})
+                row["shared"] = _at(_mean_over_seeds(about, axes), task | {"subject": key[-1]})
+                row["advice"] = _advice(runs, name, row["task"], key[-1])
+            rows.append(row)
+    return rows
+
+
+def _mean_over_seeds(about: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
+    on = [c for c in (*axes, "subject") if c in about]
+    return about.groupby(on, as_index=False)[list(information.COLUMNS)].mean()
+
+
+def _at(table: pd.DataFrame, where: dict[str, Any]) -> dict[str, Any] | None:
+    found = table
+    for column, value in where.items():
+        if column in table:
+            found = found[found[column] == value]
+    return effects.records(found)[0] if len(found) == 1 else None
+
+
+def _mechanism(every: pd.DataFrame) -> dict[tuple, dict[str, Any]]:
+    """By task and subject, what the balanced mechanism changed."""
+    metric, _ = effects.quality_metric(every)
+    found = {}
+    for of, fused in ((metric, False), (f"probe_{metric}", True)):
+        table = balanced.compare(every, of, fused=fused) or {"encoders": []}
+        axes = effects.columns(every).tasks
+        for row in table["encoders"]:
+            subject = "fusion" if fused else row["subject"]
+            found[(*(row[axis] for axis in axes), subject)] = row
+    return found
+
+
+def _advice(runs: Path, name: str, task: str, encoder: str) -> dict[str, Any] | None:
+    """The verdict, and what following it changed."""
+    advice = runs / f"{name}.advice.{task or 'all'}" / "advice.json"
+    advised = runs / f"{name}.advised.{task or 'all'}"
+    if not advice.exists():
+        return None
+    said = json.loads(advice.read_text())["encoders"][encoder]
+    if (advised / f"{results.RESULTS}.parquet").exists():
+        best = strengths.best(results.read(advised, results.RESULTS))
+        row = _at(best, {"subject": encoder})
+        said |= {f"change{end}": row[f"harm{end}"] for end in ENDS}
+    return said
+
+
+def _interval(row: dict[str, Any] | None, name: str, scale: float, digits: int, plus: bool) -> str:
+    if row is None or row.get(name) is None:
+        return ""
+    value, low, high = (row.get(f"{name}{end}") for end in ENDS)
+    mark = "+" if plus else ""
+    shown = f"{value * scale:{mark}.{digits}f}"
+    if low is not None and high is not None:
+        shown += f" [{low * scale:.{digits}f}, {high * scale:.{digits}f}]"
+    return shown.replace("-", "−")
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table of all encoders, then one line of means per experiment."""
+    head = (
+        "| experiment | task | encoder | λ = 0 | λ\\* | held-out gain | stopped early |"
+        " strongest λ | balanced | advice | as advised | R / I(X;Y) |"
+    )
+    lines = [head, "|" + " --- |" * 12]
+    for row in rows:
+        if row["experiment"] in LONG:
+            continue
+        scale, digits = row["scale"], 1 if row["scale"] == 100 else 3
+        said = row.get("advice")
+        cells = [
+            row["experiment"],
+            row["task"],
+            row["subject"],
+            f"{row['base'] * scale:.{digits}f}",
+            f"{row['strength_star']:g}",
+            _interval(row, "held_out_gain", scale, digits, True),
+            _interval(row.get("early"), "held_out_gain", scale, digits, True),
+            _interval(row, "harm", scale, digits, True),
+            _interval(row["balanced"], "change", scale, digits, True),
+            f"{said['verdict']}, {said['strength']:g}" if said else "",
+            _interval(said, "change", scale, digits, True),
+            _interval(row.get("shared"), "shared_fraction", 1, 2, False),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *_means(rows)])
+
+
+def _means(rows: list[dict[str, Any]]) -> list[str]:
+    """Per experiment the mean changes of its encoders, and the worst."""
+    lines = [
+        "| experiment | encoders | held-out gain | strongest λ | balanced | worst balanced |"
+        " as advised | worst as advised |",
+        "|" + " --- |" * 8,
+    ]
+    encoders = [row for row in rows if row["subject"] != "fusion"]
+    for name in dict.fromkeys(row["experiment"] for row in encoders):
+        own = [row for row in encoders if row["experiment"] == name]
+        scale, digits = own[0]["scale"], 1 if own[0]["scale"] == 100 else 3
+        columns = [
+            [row["held_out_gain"] for row in own],
+            [row["harm"] for row in own],
+            [row["balanced"]["change"] for row in own if row["balanced"]],
+            [row["advice"]["change"] for row in own if "change" in (row.get("advice") or {})],
+        ]
+        cells = []
+        for k, values in enumerate(columns):
+            shown = [np.mean(values), np.min(values)] if values else []
+            shown = [f"{v * scale:+.{digits}f}".replace("-", "−") for v in shown] or ["", ""]
+            cells += shown if k > 1 else shown[:1]
+        lines.append(f"| {name} | {len(own)} | " + " | ".join(cells) + " |")
+    return lines
