@@ -50,7 +50,7 @@ EXPERIMENTS = {
     "av_mlp": Experiment("av_digits", MLP, "pairing", PAIRINGS),
     "av_three": Experiment(
         "av_digits",
-        ("data.modalities=image,speech,name", "data.pairing=same,unique", "sweep.seeds=4"),
+        ("data.modalities=image,speech,name", "data.pairing=('same','unique')", "sweep.seeds=4"),
         "pairing",
         ("same", "unique"),
         advised=False,
@@ -59,7 +59,11 @@ EXPERIMENTS = {
     "em_vit": Experiment("emoji", TRANSFORMERS, advised=False),
     "em_tw": Experiment("emoji", ("data.modalities=image,twitter", "sweep.seeds=4")),
 }
-MANUAL = ("avmnist", "mosei", "mosi", "mustard", "ur_funny")
+PAIRS = ("vision,audio", "vision,text", "audio,text")
+MANUAL = {"avmnist": Experiment("avmnist")} | {
+    name: Experiment(name, (), "modalities", PAIRS)
+    for name in ("mosei", "mosi", "mustard", "ur_funny")
+}
 ALWAYS = ("decompose.resamples=6", "advise.minutes=3")
 
 
@@ -80,7 +84,7 @@ def run(name: str, one: Experiment, runs: Path, flags: list[str]) -> None:
     job("sweep", runs / name, one, flags)
     job("decompose", runs / name, one, flags)
     for task in one.tasks if one.advised else ():
-        only = [*flags, f"data.{one.axis}={task},"] if one.axis else flags
+        only = [*flags, f"data.{one.axis}={task}"] if one.axis else flags
         advice, advised = (runs / f"{name}.{w}.{task or 'all'}" for w in ("advice", "advised"))
         job("advise", advice, one, only)
         job("sweep", advised, one, [*only, f"advice={advice / 'advice.json'}"])
@@ -98,13 +102,14 @@ def main() -> None:
     flags = parser.parse_args()
     experiments = dict(EXPERIMENTS)
     if flags.manual_dir:
-        experiments |= {n: Experiment(n, (f"data.manual_dir={flags.manual_dir}",)) for n in MANUAL}
+        experiments |= MANUAL
     wanted = flags.only.split(",") if flags.only else list(experiments)
     flags.runs.mkdir(parents=True, exist_ok=True)
     for name in () if flags.collect else wanted:
-        data_dir = [f"data.data_dir={flags.data_dir}"] if flags.data_dir else []
-        real = experiments[name].config != "redundancy"
-        run(name, experiments[name], flags.runs, data_dir if real else [])
+        places = {"data_dir": name != "redundancy", "manual_dir": name in MANUAL}
+        given = {field: getattr(flags, field) for field, has in places.items() if has}
+        fields = [f"data.{field}={value}" for field, value in given.items() if value]
+        run(name, experiments[name], flags.runs, fields)
     rows = real_table.collect(flags.runs, wanted)
     print(real_table.markdown(rows))
     real_figure.draw(rows, flags.figure)

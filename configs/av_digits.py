@@ -5,7 +5,7 @@ r"""Written and spoken digits in four pairings: does alignment help where they s
 The pairing sets the redundancy, see `redalign_jax/data/av_digits.py`. Speech is synthesised unless
 TFDS has prepared `spoken_digit`; the modality's name says which. Three modalities at once:
 --config.data.modalities=image,speech,name
-Takes a quarter of an hour on 2 cores; --config.encoder.kind=mlp a few minutes. Measured: see
+Takes some minutes on 2 cores. Measured: see
 docs/real.md.
 """
 
@@ -18,6 +18,7 @@ from redalign_jax.data import av_digits
 def get_config() -> ConfigDict:
     config = base(av_digits.defaults())
     config.data.labels = (300,)
+    config.data.cell = 2
     config.data.test = 0.2  # of few voices, so that one does not decide
     config.encoder.kind, config.encoder.widths = "auto", (8, 16)
     config.encoder.embedding = (32,)

@@ -17,7 +17,7 @@ from redalign_jax.data import emoji
 
 def get_config() -> ConfigDict:
     config = base(emoji.defaults())
-    config.data.side = 32
+    config.data.cell = 2
     config.encoder.kind, config.encoder.widths = "auto", (16, 32, 64)
     config.encoder.embedding = (32,)
     config.alignment.projection = (64, 16)

@@ -21,7 +21,7 @@ import re
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax.data import digits, spectrogram, splits
+from redalign_jax.data import coarse, digits, spectrogram, splits
 from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
 
@@ -47,6 +47,7 @@ def defaults() -> ConfigDict:
             "pairing": PAIRINGS,  # what the two digits of a pair have to do with the label
             "modalities": ("image,speech",),  # "" = also `name`
             "noise": -12.0,  # of the pairing noise, decibels below the loudest of a clip
+            "cell": 1,  # images and spectrograms are means of so many × so many pixels
             "labels": (1000,),  # labelled training pairs; 0 = all
             "valid": 0.1,  # of the images, and of the voices
             "test": 0.1,
@@ -59,8 +60,9 @@ def defaults() -> ConfigDict:
 def load(config: ConfigDict, seed: int) -> Task:
     """One pair per image, 10 classes; no image and no voice is in two splits.
 
-    Images (n, 28, 28, 1) and spectrograms (n, 79, 32, 1) are uint8 levels, names (n, t) int32
-    letters from 1. Clips are drawn anew for every pair from those of its split.
+    Images (n, 28, 28, 1) and spectrograms (n, 79, 32, 1) are uint8 levels, less of them where
+    `cell` is above 1; names (n, t) int32 letters from 1. Clips are drawn anew for every pair from
+    those of its split.
 
     Args:
       config: the fields of `defaults`, one value each.
@@ -79,6 +81,7 @@ def load(config: ConfigDict, seed: int) -> Task:
             )
     if not -80 <= config.noise <= 20:
         raise UserError(f"data.noise: {config.noise} must be at least -80 and at most 20 decibels")
+    coarse.check(config.cell, (28, spectrogram.BANDS))
     names = splits.choose(config.modalities, MODALITIES, "av_digits")
     images, written = digits.images(config.data_dir)
     clips, spoken, voices, recorded = digits.speech(config.speech, config.data_dir)
@@ -96,7 +99,7 @@ def load(config: ConfigDict, seed: int) -> Task:
             wanted = rows[heard[rows] == digit]
             clip[wanted] = rng.choice(among, len(wanted))
     x = {
-        "image": lambda: images,
+        "image": lambda: coarse.means(images, config.cell),
         "speech": lambda: _speech(clips[clip], config, rng),
         "name": lambda: _names(written, rng),
     }
@@ -127,7 +130,7 @@ def _by_voice(
 def _speech(clips: np.ndarray, config: ConfigDict, rng: np.random.Generator) -> np.ndarray:
     if config.pairing == "noise":
         clips = spectrogram.add_noise(clips, config.noise, rng)
-    return clips[..., None]
+    return coarse.means(clips[..., None], config.cell)
 
 
 def _names(written: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -19,13 +19,12 @@ import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 from PIL import Image
 
-from redalign_jax.data import emoji_names, grouped, npm, prepared, splits, text
+from redalign_jax.data import coarse, emoji_names, grouped, npm, prepared, splits, text
 from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
 
 MODALITIES = ("image", "text", "twitter")
 SIDE = 64
-SIDES = (64, 32, 16, 8)
 NAMES = npm.Package(
     "emojibase-data",
     "17.0.0",
@@ -50,7 +49,7 @@ def defaults() -> ConfigDict:
             "source": "emoji",
             "modalities": ("image,text",),  # "" = also `twitter`
             "flags": False,  # also flags, a ninth group
-            "side": 64,  # pixels of a picture; 32, 16 or 8 are means of 64's
+            "cell": 1,  # pictures are means of so many × so many pixels
             "pieces": 0,  # how many word pieces names are made of; 0 for whole words
             "labels": (1000,),  # labelled training pairs; 0 = all
             "valid": 0.1,
@@ -61,7 +60,7 @@ def defaults() -> ConfigDict:
 
 
 def load(config: ConfigDict, seed: int) -> Task:
-    """Pictures (n, side, side, 3) uint8 and names (n, t) int32, 8 or 9 classes.
+    """Pictures (n, 64 / cell, 64 / cell, 3) uint8 and names (n, t) int32, 8 or 9 classes.
 
     Args:
       config: the fields of `defaults`, one value each.
@@ -77,8 +76,7 @@ def load(config: ConfigDict, seed: int) -> Task:
     for field in ("valid", "test"):
         if not 0 < config[field] < 1 or config.valid + config.test >= 1:
             raise UserError(f"data.{field}={config[field]} must lie between 0 and 1, and their sum")
-    if config.side not in SIDES:
-        raise UserError(f"data.side={config.side} is not one of {', '.join(map(str, SIDES))}")
+    coarse.check(config.cell, (SIDE,))
     drawn = tuple(name for name in MODALITIES if name in names and name != "text")
     home = prepared.prepare(
         EmojiNames, config.data_dir, lambda: [npm.fetch(NAMES, config.data_dir)]
@@ -94,7 +92,7 @@ def load(config: ConfigDict, seed: int) -> Task:
     y = about["group"][rows]
     family = emoji_names.families(codes[rows], titles[rows])
     x = {
-        name: _smaller(np.stack([found[codes[row]] for row in rows]), config.side)
+        name: coarse.means(np.stack([found[codes[row]] for row in rows]), config.cell)
         for name, found in pictures.items()
     }
     if "text" in names:
@@ -111,13 +109,6 @@ def load(config: ConfigDict, seed: int) -> Task:
         seed=seed,
         source="emoji",
     )
-
-
-def _smaller(pictures: np.ndarray, side: int) -> np.ndarray:
-    """(n, SIDE, SIDE, 3) → (n, side, side, 3): the mean of every block of pixels."""
-    each = SIDE // side
-    blocks = pictures.reshape(-1, side, each, side, each, 3)
-    return np.rint(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
 
 
 def _pictures(modality: str, data_dir: str) -> dict[str, np.ndarray]:

@@ -135,12 +135,12 @@ def test_variants_are_one_family_and_nothing_else_is():
 
 
 def test_smaller_pictures_are_means_of_blocks(data_dir):
-    whole, small = (load(data_dir, modalities="image", side=side) for side in (64, 16))
+    whole, small = (load(data_dir, modalities="image", cell=cell) for cell in (1, 4))
     blocks = whole.test.x[0].reshape(-1, 16, 4, 16, 4, 3).astype(np.float64)
     assert small.test.x[0].dtype == np.uint8
     assert np.abs(small.test.x[0] - blocks.mean(axis=(2, 4))).max() <= 0.5
-    with pytest.raises(UserError, match=r"data\.side=48 is not one of 64, 32, 16, 8"):
-        load(data_dir, side=48)
+    with pytest.raises(UserError, match=r"data\.cell=65 must be a whole number of pixels, 1 to 64"):
+        load(data_dir, cell=65)
 
 
 NAMES = [f"{a} {b}ing {c}" for a in ("red", "green") for b in ("jump", "sing") for c in "xyzw"]
