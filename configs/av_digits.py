@@ -25,6 +25,6 @@ def get_config() -> ConfigDict:
     config.alignment.projection = (64, 16)
     config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
     config.train.steps, config.train.batch = 400, 64
-    config.sweep.seeds = 5
+    config.sweep.seeds = 8
     config.sweep.balanced = True
     return config

@@ -35,14 +35,13 @@ def log_mel(sound: np.ndarray, rate: int) -> np.ndarray:
     return levels(power @ _bands(size, rate).T)
 
 
-def levels(power: np.ndarray) -> np.ndarray:
-    """Powers (…, frames, bands) as levels, relative to the largest of every clip."""
+def levels(power: np.ndarray, decibels: float = RANGE) -> np.ndarray:
+    """Powers (…, frames, bands) as levels: 255 is the largest of a clip, 0 `decibels` below it."""
     loudest = power.max(axis=(-2, -1), keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        decibels = 10 * np.log10(power / loudest)
-    return np.rint(255 * np.clip(1 + np.nan_to_num(decibels, nan=-RANGE) / RANGE, 0, 1)).astype(
-        np.uint8
-    )
+        below = 10 * np.log10(power / loudest)
+    parts = np.clip(1 + np.nan_to_num(below, nan=-decibels) / decibels, 0, 1)
+    return np.rint(255 * parts).astype(np.uint8)
 
 
 def add_noise(level: np.ndarray, decibels: float, rng: np.random.Generator) -> np.ndarray:
@@ -54,12 +53,13 @@ def add_noise(level: np.ndarray, decibels: float, rng: np.random.Generator) -> n
       rng: draws it: the power of Gaussian noise is exponentially distributed.
 
     Returns:
-      The same, of speech and noise together.
+      Levels of speech and noise together. They begin 10 decibels below the noise, if that is above
+      what they began at: there is nothing to see below.
     """
     powers = np.float32(10) ** (RANGE * (np.arange(256, dtype=np.float32) / 255 - 1) / 10)
     powers[0] = 0
     noise = rng.standard_exponential(level.shape, np.float32) * np.float32(10 ** (decibels / 10))
-    return levels(powers[level] + noise)
+    return levels(powers[level] + noise, min(RANGE, 10 - decibels))
 
 
 def _bands(size: int, rate: int) -> np.ndarray:

@@ -117,10 +117,12 @@ def test_noise_is_added_to_speech_alone_and_at_its_level(data_dir):
     level[:, 0, 0] = 255  # one loud moment, and else nothing
     got = spectrogram.add_noise(level, -30.0, np.random.default_rng(0))
     assert (got[:, 0, 0] > 250).all()
-    decibels = 80 * (got[:, 1:].astype(np.float64) / 255 - 1)
+    decibels = 40 * (got[:, 1:].astype(np.float64) / 255 - 1)
     loudest = 10 * np.log10(1 + 0.001)  # of speech with the mean of the noise
-    # The mean of −10 log10 of an exponential variable is 10 γ / ln 10 = 2.507.
-    assert np.mean(decibels) == pytest.approx(-30 - 2.507 - loudest, abs=0.05)
+    # The median of an exponential variable is ln 2; a tenth of its mean or less, it is level 0.
+    expected = -30 + 10 * np.log10(np.log(2)) - loudest
+    assert np.median(decibels) == pytest.approx(expected, abs=0.1)
+    assert np.mean(got[:, 1:] == 0) == pytest.approx(1 - np.exp(-0.1), abs=0.005)
     assert not np.array_equal(clean.test.x[1], noisy.test.x[1])
     level[:] = np.arange(spectrogram.BANDS) * 8 + 7  # and speech far above the noise stays
     assert np.abs(spectrogram.add_noise(level, -120.0, np.random.default_rng(0)) - level).max() == 0
