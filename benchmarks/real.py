@@ -34,6 +34,8 @@ class Experiment(NamedTuple):
 
 
 MLP = ("encoder.kind=mlp", "encoder.widths=64,", "sweep.seeds=10")
+# the embedding itself is aligned, and small: no room beside what is shared
+NARROW = (*MLP, "encoder.embedding=8,", "alignment.projection=()")
 PAIRINGS = ("same", "noise", "sum", "unique")
 TRANSFORMERS = (
     "encoder.kind=vit,transformer",
@@ -48,6 +50,7 @@ EXPERIMENTS = {
     "mfeat": Experiment("mfeat", advised=False),
     "av_cnn": Experiment("av_digits", (), "pairing", PAIRINGS),
     "av_mlp": Experiment("av_digits", MLP, "pairing", PAIRINGS),
+    "av_narrow": Experiment("av_digits", NARROW, advised=False),
     "av_three": Experiment(
         "av_digits",
         ("data.modalities=image,speech,name", "data.pairing=('same','unique')", "sweep.seeds=4"),
@@ -57,14 +60,14 @@ EXPERIMENTS = {
     ),
     "em_cnn": Experiment("emoji"),
     "em_vit": Experiment("emoji", TRANSFORMERS, advised=False),
-    "em_tw": Experiment("emoji", ("data.modalities=image,twitter", "sweep.seeds=4")),
+    "em_tw": Experiment("emoji", ("data.modalities=image,twitter", "sweep.seeds=4"), advised=False),
 }
 PAIRS = ("vision,audio", "vision,text", "audio,text")
 MANUAL = {"avmnist": Experiment("avmnist")} | {
     name: Experiment(name, (), "modalities", PAIRS)
     for name in ("mosei", "mosi", "mustard", "ur_funny")
 }
-ALWAYS = ("decompose.resamples=6", "advise.minutes=3")
+ALWAYS = ("decompose.resamples=6", "advise.minutes=4")
 
 
 def job(kind: str, workdir: Path, one: Experiment, flags: list[str]) -> None:
@@ -111,7 +114,8 @@ def main() -> None:
         fields = [f"data.{field}={value}" for field, value in given.items() if value]
         run(name, experiments[name], flags.runs, fields)
     rows = real_table.collect(flags.runs, wanted)
-    print(real_table.markdown(rows))
+    print(real_table.markdown(rows), end="\n\n")
+    print(real_table.information_table(flags.runs, wanted))
     real_figure.draw(rows, flags.figure)
 
 

@@ -16,12 +16,14 @@ CALLED = {
     "mfeat": "mfeat, 15 pairs",
     "av_cnn": "digits, CNN",
     "av_mlp": "digits, MLP",
+    "av_narrow": "digits, narrow MLP",
     "av_three": "digits, three",
     "em_cnn": "emoji, CNN and bag",
     "em_vit": "emoji, Transformers",
     "em_tw": "emoji, two pictures",
 }
 QUIET = ("redundancy", "mfeat")
+WIDEST = 0.5  # interval of a shared fraction that is drawn
 OUTCOMES = {
     "held_out_gain": "held-out gain, points",
     "harm": "change at the strongest λ, points",
@@ -31,7 +33,7 @@ OUTCOMES = {
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """One panel per outcome; classification only, as errors have other units."""
-    rows = [r for r in rows if r.get("shared") and r["scale"] == 100]
+    rows = [r for r in rows if _known(r.get("shared")) and r["scale"] == 100]
     if not rows:
         return
     names = [name for name in CALLED if any(r["experiment"] == name for r in rows)]
@@ -51,6 +53,14 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         handles = [_entry(name, looked.get(name)) for name in names]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
         render.laid_out(figure).savefig(path, dpi=render.DPI, metadata={"Software": None})
+
+
+def _known(shared: dict[str, Any] | None) -> bool:
+    """Whether the shared fraction is a number: of an encoder that knows nothing it is none."""
+    if shared is None or shared["shared_fraction"] is None:
+        return False
+    low, high = shared["shared_fraction_low"], shared["shared_fraction_high"]
+    return low is None or high - low < WIDEST
 
 
 def _style(look: looks.Look | None, name: str) -> dict[str, Any]:

@@ -106,13 +106,31 @@ def _interval(row: dict[str, Any] | None, name: str, scale: float, digits: int, 
     return shown.replace("-", "−")
 
 
+def information_table(runs: Path, names: list[str]) -> str:
+    """The decomposition of every task and pair, nats."""
+    lines = ["| experiment | task | pair | R | U₁ | U₂ | S |", "|" + " --- |" * 7]
+    for name in names:
+        path = runs / name / f"{results.DECOMPOSITION}.parquet"
+        if name in LONG or not path.exists():
+            continue
+        table = results.read(runs / name, results.DECOMPOSITION)
+        axes = list(table.columns[: table.columns.get_loc("first")])
+        for row in effects.records(table):
+            task = ", ".join(str(row[axis]) for axis in axes)
+            atoms = [_interval(row, atom, 1, 2, False) for atom in ATOMS]
+            lines.append(
+                f"| {name} | {task} | {row['first']}, {row['second']} | {' | '.join(atoms)} |"
+            )
+    return "\n".join(lines)
+
+
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The table of all encoders, then one line of means per experiment."""
     head = (
         "| experiment | task | encoder | λ = 0 | λ\\* | held-out gain | stopped early |"
-        " strongest λ | balanced | advice | as advised | R / I(X;Y) |"
+        " strongest λ | balanced | advice | as advised |"
     )
-    lines = [head, "|" + " --- |" * 12]
+    lines = [head, "|" + " --- |" * 11]
     for row in rows:
         if row["experiment"] in LONG:
             continue
@@ -130,7 +148,6 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             _interval(row["balanced"], "change", scale, digits, True),
             f"{said['verdict']}, {said['strength']:g}" if said else "",
             _interval(said, "change", scale, digits, True),
-            _interval(row.get("shared"), "shared_fraction", 1, 2, False),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *_means(rows)])

@@ -23,7 +23,7 @@ def get_config() -> ConfigDict:
     config.encoder.kind, config.encoder.widths = "auto", (8, 16)
     config.encoder.embedding = (32,)
     config.alignment.projection = (64, 16)
-    config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
+    config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
     config.train.steps, config.train.batch = 400, 64
     config.sweep.seeds = 8
     config.sweep.balanced = True
