@@ -23,8 +23,10 @@ CALLED = {
     "em_tw": "emoji, two pictures",
 }
 QUIET = ("redundancy", "mfeat")
+STRENGTHS = (0, 0.1, 0.3, 1, 3, 10)
 WIDEST = 0.5  # interval of a shared fraction that is drawn
 OUTCOMES = {
+    "strength_star": "best strength λ*",
     "held_out_gain": "held-out gain, points",
     "harm": "change at the strongest λ, points",
     "balanced": "balanced mechanism, points",
@@ -41,12 +43,17 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         zip([n for n in names if n not in QUIET], looks.unordered(len(names)), strict=False)
     )
     with matplotlib.rc_context(looks.STYLE):
-        figure = Figure(figsize=(render.WIDE, 3.0), layout="constrained")
-        for ax, outcome in zip(figure.subplots(1, 3), OUTCOMES, strict=True):
+        figure = Figure(figsize=(render.WIDE, 5.0), layout="constrained")
+        for ax, outcome in zip(figure.subplots(2, 2).flat, OUTCOMES, strict=True):
             for name in names:
                 own = [r for r in rows if r["experiment"] == name]
                 _points(ax, own, outcome, looked.get(name), name)
-            ax.axhline(0, color="#555555", linewidth=0.9, zorder=1)
+            if outcome == "strength_star":
+                ax.set_yscale("symlog", linthresh=0.1, linscale=0.5)
+                ax.set_yticks(STRENGTHS, [f"{s:g}" for s in STRENGTHS])
+                ax.minorticks_off()
+            else:
+                ax.axhline(0, color="#555555", linewidth=0.9, zorder=1)
             ax.set_xlim(-0.04, 1.04)
             ax.set_xlabel("shared fraction R / I(X;Y)")
             ax.set_ylabel(OUTCOMES[outcome])
@@ -85,8 +92,9 @@ def _points(
         if source is None:
             continue
         x, x_low, x_high = (row["shared"][f"shared_fraction{end}"] for end in ("", "_low", "_high"))
+        scale = 1 if outcome == "strength_star" else 100
         y, low, high = (
-            np.nan if (v := source[f"{field}{end}"]) is None else 100 * v
+            np.nan if (v := source[f"{field}{end}"]) is None else scale * v
             for end in ("", "_low", "_high")
         )
         if look is not None:

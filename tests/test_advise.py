@@ -13,6 +13,8 @@ from small import experiment
 from redalign_jax import advise, data, sweep
 from redalign_jax import config as configs
 from redalign_jax.advise import decide, folds, pilot
+from redalign_jax.config import base
+from redalign_jax.data import av_digits
 from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
 
@@ -175,6 +177,18 @@ def test_a_bad_advice_is_one_line(content, message, tmp_path):
         path.write_text(content)
     with pytest.raises(UserError, match=message):
         advise.apply(small(), path)
+
+
+def test_advice_is_for_the_modalities_that_were_asked_for(tmp_path):
+    """As the field names them: a source may call them otherwise (speech that is synthetic)."""
+    hyper = {"temperature": [1], "align_until": [1], "debias": [0], "strength": [[0, 0], [2, 2]]}
+    path = tmp_path / "advice.json"
+    path.write_text(json.dumps({"config": {"modalities": ["image", "speech"], "hyper": hyper}}))
+    config = base(av_digits.defaults())
+    assert advise.apply(config, path).hyper.strength == ((0.0, 0.0), (2.0, 2.0))
+    config.data.modalities = ("speech,image",)
+    with pytest.raises(UserError, match="is for image, speech, not for speech, image"):
+        advise.apply(config, path)
 
 
 def test_advice_is_for_one_task(tmp_path):

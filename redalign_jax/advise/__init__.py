@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from redalign_jax import config as configs
 from redalign_jax import data, decomposition, workdir
 from redalign_jax.advise import decide, pilot, reasons
-from redalign_jax.advise.apply import apply
+from redalign_jax.advise.apply import apply, asked
 from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
 from redalign_jax.law.effects import quality_metric
@@ -148,4 +148,4 @@ def _config(own: ConfigDict, task: Task, choice: decide.Choice | None) -> dict[s
     advised = choice.strengths if choice else (configs.BALANCED["strength"],) * count
     strengths = [list(s) for s in dict.fromkeys([(0.0,) * count, advised])]
     hyper = {name: list(own.hyper[name]) for name in configs.BALANCED if name != "strength"}
-    return {"modalities": list(task.modalities), "hyper": {"strength": strengths, **hyper}}
+    return {"modalities": asked(own), "hyper": {"strength": strengths, **hyper}}

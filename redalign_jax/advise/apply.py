@@ -9,6 +9,13 @@ from redalign_jax.config import BALANCED
 from redalign_jax.errors import UserError
 
 
+def asked(config: ConfigDict) -> list[str]:
+    """The modalities that `config.data` names; none where it leaves them to the source."""
+    field = config.data.get("modalities", "")
+    field = field[0] if isinstance(field, tuple) and len(field) == 1 else field
+    return [name.strip() for name in field.split(",")] if isinstance(field, str) and field else []
+
+
 def apply(config: ConfigDict, path: str | Path) -> ConfigDict:
     """`config` with the hyperparameters that `advice.json` advises, beside strength 0.
 
@@ -21,7 +28,7 @@ def apply(config: ConfigDict, path: str | Path) -> ConfigDict:
     """
     try:
         found = json.loads(Path(path).read_text())["config"]
-        names, hyper = found["modalities"], found["hyper"]
+        names, hyper = list(found["modalities"]), found["hyper"]
         strengths = tuple(tuple(float(v) for v in each) for each in hyper["strength"])
         own = {
             name: tuple(float(v) for v in hyper[name]) for name in BALANCED if name != "strength"
@@ -30,10 +37,10 @@ def apply(config: ConfigDict, path: str | Path) -> ConfigDict:
         raise UserError(f"advice: {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"advice: {path} is no advice.json") from None
-    asked = config.data.get("modalities", "")
-    asked = asked[0] if isinstance(asked, tuple) and len(asked) == 1 else asked
-    if isinstance(asked, str) and asked and [n.strip() for n in asked.split(",")] != names:
-        raise UserError(f"advice: {path} is for {', '.join(names)}, not for {asked}")
+    if names and asked(config) and asked(config) != names:
+        raise UserError(
+            f"advice: {path} is for {', '.join(names)}, not for {', '.join(asked(config))}"
+        )
     advised = ConfigDict(config.to_dict())
     for name, values in (own | {"strength": strengths}).items():
         advised.hyper[name] = values
