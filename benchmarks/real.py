@@ -40,10 +40,10 @@ PAIRINGS = ("same", "noise", "sum", "unique")
 TRANSFORMERS = (
     "encoder.kind=vit,transformer",
     "encoder.width=32",
-    "encoder.patch=4",
+    "encoder.patch=8",
     "data.pieces=600",
     "hyper.learning_rate=1e-3,",
-    "sweep.seeds=4",
+    "sweep.seeds=3",
 )
 EXPERIMENTS = {
     "redundancy": Experiment("redundancy", ("sweep.balanced=True",), advised=False),
@@ -60,7 +60,7 @@ EXPERIMENTS = {
     ),
     "em_cnn": Experiment("emoji"),
     "em_vit": Experiment("emoji", TRANSFORMERS, advised=False),
-    "em_tw": Experiment("emoji", ("data.modalities=image,twitter", "sweep.seeds=4"), advised=False),
+    "em_tw": Experiment("emoji", ("data.modalities=image,twitter", "sweep.seeds=3"), advised=False),
 }
 PAIRS = ("vision,audio", "vision,text", "audio,text")
 MANUAL = {"avmnist": Experiment("avmnist")} | {

@@ -86,6 +86,20 @@ def test_an_encoder_that_loses_is_left_alone():
     assert choice.gains[1].mean == pytest.approx(0.04)
 
 
+def test_a_loss_that_is_not_certain_counts_where_nothing_is_shared():
+    loses = np.array([0, -0.01, -0.01, -0.01, -0.01, 0.0, -0.01])
+    table = gains((loses, HELPS), 0.05)
+    for shared_most, alone in (((0.05, 1.0), True), ((0.5, 1.0), False), ((np.inf,) * 2, False)):
+        choice = decide.choose(table, MODALITIES, 300, shared_most)
+        assert (choice.strengths[0] == 0) == alone
+        assert choice.verdicts[0] == (decide.ALONE if alone else decide.UNDECIDED)
+        assert choice.strengths[1] == 16
+    # nor is a gain refused because little is shared, nor anything judged by too few folds
+    assert decide.choose(gains((HELPS, HELPS), 0.01), MODALITIES, 300, (0, 0)).strengths[0] == 16
+    few = {name: rows.iloc[:3] for name, rows in table.items()}
+    assert decide.choose(few, MODALITIES, 300, (0, 0)).verdicts == [decide.UNDECIDED] * 2
+
+
 def test_noise_is_undecided_and_another_strength_must_be_clearly_better():
     choice = decide.choose(gains((HELPS / 10, HELPS / 10), 0.1), MODALITIES, 100)
     assert choice.verdicts == [decide.UNDECIDED] * 2

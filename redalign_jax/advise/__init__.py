@@ -1,6 +1,7 @@
 """Advice for one task: should its encoders be aligned, and how strongly?"""
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ def _found(config: ConfigDict, task: Task) -> dict[str, Any]:
         metric, _ = quality_metric(table)
         gains = pilot.gains(table, metric)
         judged = labelled - labelled % pilot.FOLDS
-        choice = decide.choose(gains, task.modalities, judged)
+        most = [_shared_most(name, information) for name in task.modalities]
+        choice = decide.choose(gains, task.modalities, judged, most)
     return {
         "encoders": {
             name: _encoder(task, choice, k, information) for k, name in enumerate(task.modalities)
@@ -101,6 +103,17 @@ def _information(task: Task, config: ConfigDict) -> list[dict[str, Any]]:
         return []
     # NaN, a share of nothing, is no JSON
     return [{k: None if v != v else v for k, v in row.items()} for row in rows]
+
+
+def _shared_most(name: str, information: list[dict[str, Any]]) -> float:
+    """The upper end of what a partner shares of its information; inf where it is not known."""
+    ends = [
+        pair[f"shared_fraction_{side}_high"]
+        for pair in information
+        for side in ("first", "second")
+        if pair[side] == name
+    ]
+    return max(ends) if ends and None not in ends else math.inf
 
 
 def _finite(values: tuple[float, ...]) -> list[float] | None:

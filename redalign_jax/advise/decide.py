@@ -12,6 +12,7 @@ from redalign_jax.config import BALANCED
 
 LEVEL = 0.95
 FEWEST = 5  # folds that can be judged
+LITTLE = 0.1  # of an encoder's information; if its partners share less, they have nothing to teach
 ALIGN, ALONE, UNDECIDED = "align", "do not align", "undecided"
 
 
@@ -75,18 +76,26 @@ class Choice(NamedTuple):
     intervals: list[tuple[float, float]]
 
 
-def choose(gains: dict[str, pd.DataFrame], modalities: Sequence[str], examples: int) -> Choice:
+def choose(
+    gains: dict[str, pd.DataFrame],
+    modalities: Sequence[str],
+    examples: int,
+    shared_most: Sequence[float] = (),
+) -> Choice:
     """Strengths and verdicts.
 
     An encoder that the balanced mechanism clearly hurts, its whole interval below 0, is left alone
-    beside its aligned partners. Where none is, all share a strength: the mechanism's own, unless
-    another is better by more than a standard error, averaged over encoders. "align" needs an
-    interval above 0.
+    beside its aligned partners; so is one that it hurts on average, whose partners know less than
+    `LITTLE` of what it tells about the label. Where none is, all share a strength: the mechanism's
+    own, unless another is better by more than a standard error, averaged over encoders. "align"
+    needs an interval above 0.
 
     Args:
       gains: of `pilot.gains`.
       modalities: names.
       examples: labelled examples judged.
+      shared_most: per encoder, the upper end of what any partner shares of its information; inf
+        where that is not known. () knows nothing.
     """
     options = pilot.candidates(modalities)
     shared = [c for c, s in enumerate(options) if len(set(s)) == 1]
@@ -96,7 +105,12 @@ def choose(gains: dict[str, pd.DataFrame], modalities: Sequence[str], examples: 
         return estimate(gains[modalities[k]][c].to_numpy(), examples)
 
     everyone = range(len(modalities))
-    hurt = [judged(k, default).high < 0 for k in everyone]
+    most = shared_most or [np.inf] * len(modalities)
+    tried = [judged(k, default) for k in everyone]
+    hurt = [
+        t.high < 0 or (t.mean < 0 and most[k] < LITTLE and np.isfinite(t.error))
+        for k, t in enumerate(tried)
+    ]
     if all(hurt):
         chosen = 0
     elif any(hurt):

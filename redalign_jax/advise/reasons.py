@@ -43,6 +43,12 @@ def _tried(task: Task, choice: Choice | None, k: int) -> str:
             "The time allowed trials on too few parts of the labelled examples to judge; "
             "advise.minutes gives them more. The strength is the one that suits most data."
         )
+    if verdict == ALONE and refused and refused.high >= 0:
+        return (
+            f"Aligned, it did no better on labelled examples that were held out "
+            f"({_gain(task, refused)}), and its partners know next to nothing of what it tells "
+            "about the label."
+        )
     if verdict == ALONE and refused:
         return (
             f"Aligned, it did worse on labelled examples that were held out: "
