@@ -33,7 +33,8 @@ class Experiment(NamedTuple):
     advised: bool = True
 
 
-MLP = ("encoder.kind=mlp", "encoder.widths=64,", "sweep.seeds=10")
+LONG = "train.steps=1600"  # as long as it takes for what is unique to be lost
+MLP = ("encoder.kind=mlp", "encoder.widths=64,", "sweep.seeds=10", LONG)
 # the embedding itself is aligned, and small: no room beside what is shared
 NARROW = (*MLP, "encoder.embedding=8,", "alignment.projection=()")
 PAIRINGS = ("same", "noise", "sum", "unique")
@@ -48,7 +49,12 @@ TRANSFORMERS = (
 EXPERIMENTS = {
     "redundancy": Experiment("redundancy", ("sweep.balanced=True",), advised=False),
     "mfeat": Experiment("mfeat", advised=False),
-    "av_cnn": Experiment("av_digits", (), "pairing", PAIRINGS),
+    "av_cnn": Experiment("av_digits", ("hyper.strength=0,0.1,0.3,1,3",), "pairing", PAIRINGS),
+    "av_cnn_long": Experiment(
+        "av_digits",
+        ("data.pairing=('same','unique')", "hyper.strength=0,0.3,1,3,10", "sweep.seeds=4", LONG),
+        advised=False,
+    ),
     "av_mlp": Experiment("av_digits", MLP, "pairing", PAIRINGS),
     "av_narrow": Experiment("av_digits", NARROW, advised=False),
     "av_three": Experiment(

@@ -15,6 +15,7 @@ CALLED = {
     "redundancy": "synthetic, R = 0 … 8",
     "mfeat": "mfeat, 15 pairs",
     "av_cnn": "digits, CNN",
+    "av_cnn_long": "digits, CNN, longer",
     "av_mlp": "digits, MLP",
     "av_narrow": "digits, narrow MLP",
     "av_three": "digits, three",
