@@ -56,6 +56,7 @@ EXPERIMENTS = {
         advised=False,
     ),
     "av_mlp": Experiment("av_digits", MLP, "pairing", PAIRINGS),
+    "av_fresh": Experiment("av_digits", (*MLP, "sweep.first_seed=100"), advised=False),
     "av_narrow": Experiment("av_digits", NARROW, advised=False),
     "av_three": Experiment(
         "av_digits",

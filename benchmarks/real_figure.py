@@ -18,7 +18,7 @@ CALLED = {
     "av_cnn_long": "digits, CNN, longer",
     "av_mlp": "digits, MLP",
     "av_narrow": "digits, narrow MLP",
-    "av_three": "digits, three",
+    "av_three": "digits, three modalities",
     "em_cnn": "emoji, CNN and bag",
     "em_vit": "emoji, Transformers",
     "em_tw": "emoji, two pictures",
