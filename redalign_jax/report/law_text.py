@@ -23,7 +23,7 @@ def sentences(laws: list[dict[str, Any]], plan: Layout) -> list[str]:
             f"{_follows(_relation(law, 'harm'))}."
         )
         said.append(_ends(law, plan, f"{lead}, from least to most shared"))
-        said.append(_together(law, f"{lead}, beside the accuracy gap"))
+        said += _together(law, f"{lead}, beside the accuracy gap")
     if laws:
         said.append(_doubt(laws[0]))
     return said
@@ -84,7 +84,7 @@ def _ends(law: dict[str, Any], plan: Layout, lead: str) -> str:
     return f"{lead}: {'; '.join(parts)}."
 
 
-def _together(law: dict[str, Any], lead: str) -> str:
+def _together(law: dict[str, Any], lead: str) -> list[str]:
     parts = []
     for row in law["together"]:
         if row["shared_fraction"] is None:
@@ -94,10 +94,12 @@ def _together(law: dict[str, Any], lead: str) -> str:
             value, low, high = (words.number(row[f"{name}{e}"], 2) for e in ("", "_low", "_high"))
             slopes.append(f"{what} {value} [{low}, {high}]")
         parts.append(f"{NAMES[row['outcome']]}: {', '.join(slopes)}")
-    return (
+    if not parts:  # too few encoders for two slopes
+        return []
+    return [
         f"{lead}: slopes of ranks when both explain at once, the gap being how much better the "
         f"partner is at λ = 0. {words.capital('; '.join(parts))}."
-    )
+    ]
 
 
 def _doubt(law: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from redalign_jax.report import (
     charts,
     findings,
     law_figure,
+    law_text,
     layout,
     regime_map,
     render,
@@ -364,6 +365,11 @@ def test_the_law_is_told_and_drawn_as_it_was_found(tmp_path):
     ends = (words.number(rho[f"spearman{e}"], 2) for e in ("", "_low", "_high"))
     assert "the best strength rises with the shared fraction" in shown.text
     assert words.glued("Spearman’s ρ = {} [{}, {}]".format(*ends)) in shown.text
+    plan = layout.layout(results)
+    several = [row | {"shared_fraction": None} for row in found["together"]]
+    told = law_text.sentences([found | {"together": several}], plan)
+    assert not any("slopes" in sentence for sentence in told)  # of which none could be fitted
+    assert any("slopes" in sentence for sentence in law_text.sentences([found], plan))
     with rc_context(STYLE):
         chart = law_figure.chart(summary["law"], layout.layout(results))
         figure = chart.draw(render.WIDE)
