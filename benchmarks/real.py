@@ -1,6 +1,6 @@
 """Real data: where does alignment help, and does the advice know?
 
-python benchmarks/real.py --runs=runs/real                      # everything, two hours on 2 cores
+python benchmarks/real.py --runs=runs/real                      # everything, hours on 2 cores
 python benchmarks/real.py --runs=runs/real --only=av_mlp        # one experiment
 python benchmarks/real.py --runs=runs/real --manual_dir=DIR     # with the files got by hand in DIR
 python benchmarks/real.py --runs=runs/real --collect            # tables of what is finished
@@ -96,7 +96,8 @@ def run(name: str, one: Experiment, runs: Path, flags: list[str]) -> None:
     for task in one.tasks if one.advised else ():
         only = [*flags, f"data.{one.axis}={task}"] if one.axis else flags
         advice, advised = (runs / f"{name}.{w}.{task or 'all'}" for w in ("advice", "advised"))
-        job("advise", advice, one, only)
+        if not (advice / "advice.json").exists():
+            job("advise", advice, one, only)
         job("sweep", advised, one, [*only, f"advice={advice / 'advice.json'}"])
 
 
@@ -110,10 +111,11 @@ def main() -> None:
     parser.add_argument("--collect", action="store_true", help="train nothing")
     parser.add_argument("--figure", type=Path, default=ROOT / "docs" / "real.png")
     flags = parser.parse_args()
-    experiments = dict(EXPERIMENTS)
-    if flags.manual_dir:
-        experiments |= MANUAL
-    wanted = flags.only.split(",") if flags.only else list(experiments)
+    experiments = EXPERIMENTS | MANUAL
+    everything = experiments if flags.manual_dir else EXPERIMENTS
+    wanted = flags.only.split(",") if flags.only else list(everything)
+    if unknown := set(wanted) - set(experiments):
+        parser.error(f"--only: {unknown.pop()!r} is not one of {', '.join(experiments)}")
     flags.runs.mkdir(parents=True, exist_ok=True)
     for name in () if flags.collect else wanted:
         places = {"data_dir": name != "redundancy", "manual_dir": name in MANUAL}

@@ -28,12 +28,13 @@ def collect(runs: Path, names: list[str]) -> list[dict[str, Any]]:
 def _rows(runs: Path, name: str) -> list[dict[str, Any]]:
     every = results.read(runs / name, results.RESULTS)
     grid, _ = balanced.split(every)
-    metric, sign = effects.quality_metric(grid)
+    metric, _ = effects.quality_metric(grid)
     axes = effects.columns(grid).tasks
     known = None
     if (runs / name / f"{results.DECOMPOSITION}.parquet").exists():
         known = results.read(runs / name, results.DECOMPOSITION)
-    about = information.of_encoders(grid, known)
+    about = _mean_over_seeds(information.of_encoders(grid, known), axes)
+    fixed = effects.curves(grid, metric)
     mechanism = _mechanism(every)
     fused = strengths.best(grid[grid["subject"] == "fusion"], f"probe_{metric}")
     rows = []
@@ -44,13 +45,14 @@ def _rows(runs: Path, name: str) -> list[dict[str, Any]]:
         for row in effects.records(best):
             task = {axis: row[axis] for axis in axes}
             key = (*task.values(), row["subject"])
-            row |= {"experiment": name, "task": ", ".join(map(str, task.values())), "sign": sign}
+            row |= {"experiment": name, "task": ", ".join(map(str, task.values()))}
             row["scale"] = 100 if metric == "accuracy" else 1
             row["balanced"] = mechanism.get(key)
             if early is not None:
                 row["early"] = _at(early, task | {"subject": row["subject"]})
-                row["shared"] = _at(_mean_over_seeds(about, axes), task | {"subject": key[-1]})
+                row["shared"] = _at(about, task | {"subject": key[-1]})
                 row["advice"] = _advice(runs, name, row["task"], key[-1])
+                row["fixed"] = _where(fixed, task | {"subject": key[-1]})["change"].tolist()
             rows.append(row)
     return rows
 
@@ -60,11 +62,14 @@ def _mean_over_seeds(about: pd.DataFrame, axes: list[str]) -> pd.DataFrame:
     return about.groupby(on, as_index=False)[list(information.COLUMNS)].mean()
 
 
+def _where(table: pd.DataFrame, where: dict[str, Any]) -> pd.DataFrame:
+    for column in where.keys() & set(table):
+        table = table[table[column] == where[column]]
+    return table
+
+
 def _at(table: pd.DataFrame, where: dict[str, Any]) -> dict[str, Any] | None:
-    found = table
-    for column, value in where.items():
-        if column in table:
-            found = found[found[column] == value]
+    found = _where(table, where)
     return effects.records(found)[0] if len(found) == 1 else None
 
 
@@ -125,7 +130,7 @@ def information_table(runs: Path, names: list[str]) -> str:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table of all encoders, then one line of means per experiment."""
+    """The table of all encoders, then lines of means and of regrets per experiment."""
     head = (
         "| experiment | task | encoder | λ = 0 | λ\\* | held-out gain | stopped early |"
         " strongest λ | balanced | advice | as advised |"
@@ -150,7 +155,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             _interval(said, "change", scale, digits, True),
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", *_means(rows)])
+    return "\n".join([*lines, "", *_means(rows), "", *_regrets(rows)])
 
 
 def _means(rows: list[dict[str, Any]]) -> list[str]:
@@ -176,4 +181,19 @@ def _means(rows: list[dict[str, Any]]) -> list[str]:
             shown = [f"{v * scale:+.{digits}f}".replace("-", "−") for v in shown] or ["", ""]
             cells += shown if k > 1 else shown[:1]
         lines.append(f"| {name} | {len(own)} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _regrets(rows: list[dict[str, Any]]) -> list[str]:
+    """Per experiment, mean (worst) distance to the best fixed λ of each encoder in hindsight."""
+    lines = ["| regret | advice | always 0 | the best single λ |", "|" + " --- |" * 4]
+    told = [row for row in rows if "change" in (row.get("advice") or {})]
+    for name in dict.fromkeys(row["experiment"] for row in told):
+        own = [row for row in told if row["experiment"] == name]
+        fixed = np.array([row["fixed"] for row in own])
+        single = fixed[:, fixed.mean(axis=0).argmax()]
+        got = [np.array([row["advice"]["change"] for row in own]), np.zeros(len(own)), single]
+        regrets = [(fixed.max(axis=1) - change) * own[0]["scale"] for change in got]
+        cells = [f"{r.mean():.1f} ({r.max():.1f})" for r in regrets]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines

@@ -58,6 +58,7 @@ def _pieces(texts: Sequence[str], count: int) -> list[list[int]]:
             minloglevel=3,
         )
     except RuntimeError as error:
-        raise UserError(f"data.pieces={count}: {str(error).split('] ')[-1][:120]}") from None
+        reason = str(error).split("] ")[-1][:120] or "these texts have no such vocabulary"
+        raise UserError(f"data.pieces={count}: {reason}") from None
     learned = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     return learned.encode(list(texts))
