@@ -58,7 +58,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     """
     folder = Path(folder)
     devices.prepare()
-    configs.check(config)
+    config = configs.check(config)
     points = configs.data_points(config.data)
     tasks = [data.load(point, config.sweep.first_seed) for _, point in points]
     with workdir.held(folder):

@@ -65,7 +65,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     """
     folder = Path(folder)
     devices.prepare()
-    configs.check(config)
+    config = configs.check(config)
     devices.mesh(config.sweep.batch_devices)  # refuses what does not divide
     groups = grid.groups(config)
     with workdir.held(folder), stopping.listening() as asked:

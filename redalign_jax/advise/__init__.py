@@ -59,7 +59,7 @@ def advise(config: ConfigDict, folder: str | Path) -> dict[str, Any]:
       UserError: a config, data or workdir that cannot be used.
     """
     folder = Path(folder)
-    configs.check(config)
+    config = configs.check(config)
     task = _task(config)
     with workdir.held(folder):
         workdir.claim(folder, config, "advise")
