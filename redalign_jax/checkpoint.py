@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from redalign_jax import hosts
+from redalign_jax import hosts, workdir
 from redalign_jax.block import Block, Carry
 from redalign_jax.errors import UserError
 from redalign_jax.training import Curve
 
-FOLDER = "checkpoints"
+FOLDER = workdir.CHECKPOINTS
 KEPT = 2
 
 

@@ -119,7 +119,7 @@ def _named(held: Any, names: Any, prefix: str) -> None:
 
 
 def _data(held: Any) -> dict[str, Any]:
-    """The section `data`, by the types of its source's defaults; an axis wherever it has a tuple."""
+    """The section `data`, by the types of its source's defaults; a tuple anywhere is an axis."""
     source = held.get("source", "") if isinstance(held, (ConfigDict, Mapping)) else ""
     if not isinstance(source, str):
         raise UserError(f"data.source: {fields.shown(source)} is not a text")

@@ -272,12 +272,9 @@ def _str(name: str, field: Field, value: Any) -> str:
 def _int(name: str, field: Field, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UserError(f"{name}: {shown(value)} is not a number")
-    if isinstance(value, numbers.Integral):
-        whole = int(value)
-    elif math.isfinite(value) and value == int(value):
-        whole = int(value)
-    else:
+    if not isinstance(value, numbers.Integral) and not float(value).is_integer():
         raise UserError(f"{name}: {shown(value)} is not a whole number")
+    whole = int(value)
     if not field.low <= whole <= field.high:
         bounds = f"at least {field.low:,}"
         if whole > field.high:
