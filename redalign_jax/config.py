@@ -33,6 +33,10 @@ class Experiment(ConfigDict):
         held = self._fields.get(key)
         if isinstance(held, tuple) and isinstance(value, (bool, int, float, str)):
             value = (value,)
+        if isinstance(held, Experiment) and isinstance(value, (ConfigDict, dict)):
+            value = Experiment(value)
+            if self.is_locked:
+                value.lock()
         super().__setitem__(key, value)
 
 

@@ -115,7 +115,7 @@ def check_new(seen: dict[str, dict[str, Any]], columns: dict[str, Any], task: Ta
 
 
 def _hash(text: str) -> Any:
-    return hashlib.blake2b(text.encode(), digest_size=20)
+    return hashlib.sha256(text.encode())
 
 
 def _start(dtype: np.dtype, shape: tuple[int, ...]) -> Any:
