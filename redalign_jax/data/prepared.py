@@ -29,7 +29,10 @@ def directory(data_dir: str) -> Path:
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if "://" in chosen:
         raise UserError(f"data.data_dir={chosen!r}: only local directories are supported")
-    return Path(chosen).expanduser()
+    try:
+        return Path(chosen).expanduser()
+    except RuntimeError:
+        raise UserError(f"data.data_dir: {chosen!r}, and this user has no home; name one") from None
 
 
 class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
