@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A job on a slice of Cloud TPUs, all its hosts together: asks for the slice as a queued resource,
 # copies this checkout (what is committed), runs redalign on every host, fetches the results to
-# runs/NAME where you stand and deletes the slice. The workdir is the folder NAME of a bucket, so it outlives the
-# slice: run the same command again after any interruption and it goes on. See docs/clusters.md.
+# runs/NAME where you stand, and deletes the slice. The workdir is the folder NAME of a bucket, so it
+# outlives the slice: run the same command again after any interruption and it goes on. See
+# docs/clusters.md.
 #
 #   launch/tpu_vm.sh --name=redundancy --zone=us-east5-b --accelerator_type=v6e-16 \
 #       --runtime_version=v2-alpha-tpuv6e --bucket=my-bucket --spot \
