@@ -5,4 +5,4 @@ case "${1:-}" in
 av_digits) install "[speech]" ;; # a speech synthesiser
 *) install "" ;;
 esac
-.venv/bin/python -m redalign_jax.data "$@"
+"$root/.venv/bin/python" -m redalign_jax.data "$@"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A job on a slice of Cloud TPUs, all its hosts together: asks for the slice as a queued resource,
 # copies this checkout (what is committed), runs redalign on every host, fetches the results to
-# runs/NAME and deletes the slice. The workdir is the folder NAME of a bucket, so it outlives the
-# slice: run the same command again after any interruption and it goes on. See docs/clusters.md.
+# runs/NAME where you stand, and deletes the slice. The workdir is the folder NAME of a bucket, so it
+# outlives the slice: run the same command again after any interruption and it goes on. See
+# docs/clusters.md.
 #
 #   launch/tpu_vm.sh --name=redundancy --zone=us-east5-b --accelerator_type=v6e-16 \
 #       --runtime_version=v2-alpha-tpuv6e --bucket=my-bucket --spot \
@@ -66,8 +67,8 @@ for argument in "$@"; do
     esac
 done
 [ -n "$dry_run" ] || command -v gcloud >/dev/null || die "gcloud is not installed"
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-git rev-parse --verify --quiet HEAD >/dev/null || die "$PWD is not a git checkout"
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+git -C "$root" rev-parse --verify --quiet HEAD >/dev/null || die "$root is not a git checkout"
 
 quoted() { # its arguments as one line of shell
     local line
@@ -139,8 +140,8 @@ acquire() { # returns when the slice is there
 }
 
 prepare() { # copies, installs and mounts; leaves hosts alone on which the job runs
-    run git archive --format=tar.gz --output="$parcel/redalign.tar.gz" HEAD &&
-        run cp launch/tpu_worker.sh "$parcel/tpu_worker.sh" &&
+    run git -C "$root" archive --format=tar.gz --output="$parcel/redalign.tar.gz" HEAD &&
+        run cp "$root/launch/tpu_worker.sh" "$parcel/tpu_worker.sh" &&
         run gcloud compute tpus tpu-vm scp "$parcel/redalign.tar.gz" "$parcel/tpu_worker.sh" "$name:" \
             --zone="$zone" --worker=all --quiet &&
         on_hosts all bash tpu_worker.sh setup "$bucket" "$MOUNT"
@@ -161,7 +162,7 @@ if [ -n "$delete_only" ]; then
     exit
 fi
 
-[ -z "$(git status --porcelain --untracked-files=no)" ] ||
+[ -z "$(git -C "$root" status --porcelain --untracked-files=no)" ] ||
     say "changes that are not committed stay here"
 parcel=$(mktemp -d)
 trap 'rm -rf "$parcel"' EXIT

@@ -6,13 +6,19 @@ python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs
 
 import re
 import shlex
+import signal
 import sys
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the rest loads ends without a word
+
 from pathlib import Path
 
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from redalign_jax import hosts, jobs, stopping
+from redalign_jax import config as configs
+from redalign_jax import hosts, jobs, stopping, streams, usage
 from redalign_jax.errors import UserError
 
 _JOB = flags.DEFINE_enum("job", "sweep", list(jobs.JOBS), "What to do.")
@@ -25,6 +31,7 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _PROCESSES = flags.DEFINE_integer("processes", None, "Their number.")
 _PROCESS = flags.DEFINE_integer("process", None, "The number of this one, from 0.")
+FLAGS = ("job", "config", "workdir", "distributed", "coordinator", "processes", "process")
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The experiment; a field is overridden as --config.section.field=value."
 )
@@ -78,26 +85,46 @@ def _join(job: str) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs one job; returns the exit status.
 
-    0, 2 for input that cannot be used, or 75 for a sweep that was asked to stop and goes on when
-    it is started again.
+    0, 2 for input that cannot be used, or 75 for a job that was asked to stop and goes on when it
+    is started again.
     """
     logging.set_verbosity(logging.WARNING)
     logging.use_absl_handler()
+    argv = sys.argv if argv is None else argv
+    if usage.wanted(argv):
+        said = {name: flags.FLAGS[name].help for name in FLAGS}
+        print(usage.page(jobs.JOBS, said, full="--helpfull" in argv))
+        return 0
+    again = shlex.join(["python", "-m", "redalign_jax", *argv[1:]])
     try:
-        config = _config(sys.argv if argv is None else argv)
+        config = _config(argv)
         if not _WORKDIR.value:
             raise UserError("workdir: --workdir=DIR is needed")
+        if config is not None:
+            config = configs.check(config)
         _join(_JOB.value)
         jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
     except UserError as error:
         print(f"redalign_jax: {error}", file=sys.stderr)
         return 2
     except stopping.Stopped as stopped:
-        again = shlex.join(["python", "-m", "redalign_jax", *sys.argv[1:]])
         print(f"redalign_jax: {stopped}; to go on: {again}", file=sys.stderr)
+        return stopping.STATUS
+    except KeyboardInterrupt:
+        said = "stopped at once, what was saved before stays"
+        print(f"redalign_jax: {said}; to go on: {again}", file=sys.stderr)
         return stopping.STATUS
     return 0
 
 
+def _run() -> int:
+    """`main`, on streams that may be closed or full, with Ctrl-C as an exception again."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    streams.last()
+    status = main()
+    streams.say_what_failed()
+    return status
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_run())

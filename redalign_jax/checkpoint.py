@@ -1,5 +1,6 @@
 """The block in progress, saved between segments: written in the background, the last two kept."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -14,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from redalign_jax import hosts
+from redalign_jax import hosts, workdir
 from redalign_jax.block import Block, Carry
 from redalign_jax.errors import UserError
 from redalign_jax.training import Curve
 
-FOLDER = "checkpoints"
+FOLDER = workdir.CHECKPOINTS
 KEPT = 2
 
 
@@ -46,10 +47,23 @@ def _seal(carry: Carry) -> list[int]:
     return state + [zlib.crc32(np.ascontiguousarray(c)) for c in carry.curves]
 
 
-def _one_line(error: BaseException) -> str:
+def _code(error: BaseException) -> int | None:
+    """The operating system's number of an error that came through many layers."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
     code = re.search(r"os_error_code='(\d+)'", str(error))
+    return int(code[1]) if code else None
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether it says that the file system failed, and nothing about what it holds."""
+    return _code(error) not in (None, errno.ENOENT, errno.ENOTDIR)
+
+
+def _one_line(error: BaseException) -> str:
+    code = _code(error)
     if code:
-        return os.strerror(int(code[1]))
+        return os.strerror(code)
     return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
@@ -129,15 +143,24 @@ class Checkpoints:
         """The newest readable state of this very block; None if there is none.
 
         A checkpoint that is torn or has changed since it was written is left out with a warning.
+
+        Raises:
+          UserError: one cannot be read now, which is no reason to train anew.
         """
         for number in sorted(self._manager.all_steps(), reverse=True):
-            about, carry, broken = {}, None, ""
+            about, carry, broken, passing = {}, None, "", False
             try:
                 about = self._about(number)
                 if about["block"] == _identity(block):
                     carry = self._carry(number, block, about["step"])
             except Exception as error:  # whatever a torn file makes of its readers
-                broken = _one_line(error)
+                broken, passing = _one_line(error), _passing(error)
+            if hosts.any_of(passing):
+                raise UserError(
+                    f"workdir: {self.folder / str(number)} cannot be read: "
+                    f"{broken or 'not by another process'}; nothing is deleted, the same command "
+                    "goes on once it can be"
+                )
             if hosts.all_of(not broken):
                 if carry is None or _seal(carry) == about["seal"]:
                     return carry

@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from redalign_jax import claim, data, devices, encoders, pid, results, workdir
 from redalign_jax import config as configs
-from redalign_jax import data, devices, encoders, pid, results, workdir
+from redalign_jax.data import identity
 from redalign_jax.data.task import Task
 
 NUMBERS = (
@@ -58,17 +59,21 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     """
     folder = Path(folder)
     devices.prepare()
-    configs.check(config)
+    config = configs.check(config)
     points = configs.data_points(config.data)
-    tasks = [data.load(point, config.sweep.first_seed) for _, point in points]
+    seen: dict[str, dict[str, Any]] = {}
+    with identity.recorded() as content:
+        tasks = [data.load(point, config.sweep.first_seed) for _, point in points]
+        for (columns, _), task in zip(points, tasks, strict=True):
+            identity.check_new(seen, columns, task)
     with workdir.held(folder):
-        finished = _finished(folder, config)
-        workdir.claim(folder, config, "decompose")
-        if finished:
+        about = claim.admit(folder, config, content, "decompose")
+        if _finished(folder, config):
             logging.info("%s is decomposed; its table is read", folder)
         else:
-            (folder / FILE).unlink(missing_ok=True)  # of other options
             table = _estimate(config, points, tasks, progress)
+            (folder / FILE).unlink(missing_ok=True)  # of other options
+            claim.write(folder, about)
             results.save(table, folder, results.DECOMPOSITION)
     return results.read(folder, results.DECOMPOSITION)
 
@@ -91,7 +96,7 @@ def _estimate(
 
 
 def _finished(folder: Path, config: ConfigDict) -> bool:
-    if not (folder / FILE).exists() or not (folder / "config.json").exists():
+    if not (folder / FILE).exists():
         return False
     held = workdir.read_config(folder)["config"].get("decompose")
     return held == workdir.plain(config)["decompose"]

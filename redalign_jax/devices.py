@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def prepare() -> None:
     Does nothing to a JAX that has started, or that was told otherwise by the environment.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        cache = os.environ.get("XDG_CACHE_HOME") or _home() / ".cache"
         jax.config.update("jax_compilation_cache_dir", str(Path(cache) / "redalign_jax" / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
@@ -27,6 +28,14 @@ def prepare() -> None:
         # JAX has started; no affinity on this system
         with contextlib.suppress(RuntimeError, AttributeError):
             jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+
+
+def _home() -> Path:
+    """The user's folder, or one for temporary files where there is no such user."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"redalign-{os.getuid()}"
 
 
 def mesh(batch: int = 1) -> jax.sharding.Mesh:

@@ -17,6 +17,7 @@ from redalign_jax.errors import UserError
 
 FOLDER = workdir.BLOCKS
 TABLES = (results.CURVES, results.RESULTS)  # in the order they are written
+SUFFIXES = ("parquet", "csv")
 Tables = dict[str, pd.DataFrame]
 
 
@@ -32,8 +33,13 @@ def plan(folder: Path) -> dict[str, Any] | None:
         return {name: held[name] for name in ("runs", "settings", "shapes", "layout", "chunk")}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"workdir: {path} cannot be read: {error!r}") from None
+    except OSError as error:
+        raise UserError(f"workdir: {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"workdir: {path} is damaged; delete it, and the same command goes on with all that is "
+            "finished"
+        ) from None
 
 
 def replan(folder: Path, plan: dict[str, Any]) -> None:
@@ -47,9 +53,36 @@ def replan(folder: Path, plan: dict[str, Any]) -> None:
     workdir.write_json(folder / FOLDER / "plan.json", plan)
 
 
+def forget_plan(folder: Path) -> None:
+    """Takes back how the grid is cut."""
+    (folder / FOLDER / "plan.json").unlink(missing_ok=True)
+
+
 def any_of(folder: Path) -> bool:
     """Whether the workdir has results, or at least a block of them."""
-    return (folder / f"{results.RESULTS}.parquet").exists() or bool(_numbers(folder))
+    return results.there(folder) or bool(_numbers(folder))
+
+
+def complete(folder: Path) -> bool:
+    """Whether the workdir's tables are there; those that can be are mended from their csv.
+
+    Raises:
+      UserError: one is damaged and cannot be.
+    """
+    if not results.there(folder):
+        return False
+    try:
+        results.load(folder / f"{results.RESULTS}.parquet")
+    except results.Damaged as error:
+        if _numbers(folder):  # it is made again from them
+            logging.warning("%s is damaged and made again: %s", folder, error)
+            return False
+    for name in TABLES:
+        if name == results.RESULTS or any((folder / f"{name}.{e}").exists() for e in SUFFIXES):
+            results.mend(folder, name)
+        else:
+            logging.warning("%s holds no %s; results are whole without", folder, name)
+    return True
 
 
 def add(folder: Path, table: pd.DataFrame, curves: pd.DataFrame) -> None:
@@ -60,11 +93,15 @@ def add(folder: Path, table: pd.DataFrame, curves: pd.DataFrame) -> None:
     """
     number = max(_numbers(folder), default=-1) + 1
     for name, rows in zip(TABLES, (curves, table), strict=True):
-        workdir.write(_path(folder, number, name), lambda p, t=rows: t.to_parquet(p, index=False))
+        results.write_parquet(rows, _path(folder, number, name))
 
 
 def places(folder: Path) -> list[int]:
-    """Places in the grid of all finished runs; a block that cannot be read is taken away."""
+    """Places in the grid of all finished runs; a block that is damaged is taken away.
+
+    Raises:
+      UserError: one cannot be read now, which is no reason to.
+    """
     found: set[int] = set()
     for number, tables in _blocks(folder).items():
         if tables is None:
@@ -97,9 +134,13 @@ def read(folder: Path, name: str = results.RESULTS) -> tuple[pd.DataFrame, dict[
     Raises:
       UserError: nothing can be read, or no task is finished.
     """
-    if (folder / f"{results.RESULTS}.parquet").exists() or not _numbers(folder):
+    if results.there(folder) or not _numbers(folder):
         return results.read(folder, name), None
     cut = plan(folder)
+    if cut is None:
+        raise UserError(
+            f"workdir: {folder / FOLDER} holds no plan.json; --job=sweep makes it again"
+        )
     tables = [t for t in _blocks(folder).values() if t is not None]
     rows = [t[name] for t in tables]
     runs = pd.Series(sorted({place for t in rows for place in t["place"]}), dtype=int)
@@ -123,14 +164,18 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _blocks(folder: Path) -> dict[int, Tables | None]:
-    """The tables of every block, by number; None for one that cannot be read."""
+    """The tables of every block, by number; None for one that is damaged.
+
+    Raises:
+      UserError: one cannot be read now.
+    """
     found: dict[int, Tables | None] = {}
     for number in _numbers(folder):
         try:
-            found[number] = {n: pd.read_parquet(_path(folder, number, n)) for n in TABLES}
-        except Exception as error:  # pyarrow has many of its own
-            path, reason = _path(folder, number, "*"), str(error).splitlines()[0][:200]
-            logging.warning("%s cannot be read, its runs are not counted: %s", path, reason)
+            found[number] = {n: results.load(_path(folder, number, n)) for n in TABLES}
+        except (FileNotFoundError, results.Damaged) as error:
+            path, reason = _path(folder, number, "*"), str(error).splitlines()[0]
+            logging.warning("%s is damaged, its runs are not counted: %s", path, reason)
             found[number] = None
     return found
 

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax import alignment, data, encoders
 from redalign_jax import config as configs
+from redalign_jax.data import identity
 from redalign_jax.data.task import Task
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
@@ -131,8 +132,13 @@ def cells(config: ConfigDict) -> list[Cell]:
 
 
 def groups(config: ConfigDict) -> list[Group]:
-    """The tasks by shape. The first task of every point is loaded, and checked, for it."""
+    """The tasks by shape. The first task of every point is loaded, and checked, for it.
+
+    Raises:
+      UserError: a task that cannot be trained, or that stands twice on the task axis.
+    """
     found: dict[Any, Group] = {}
+    seen: dict[str, dict[str, Any]] = {}
     first: Cell | None = None
     key = None
     for cell in cells(config):
@@ -140,6 +146,8 @@ def groups(config: ConfigDict) -> list[Group]:
             first = cell
             task = cell.load()
             _check_task(config, task)
+            axes = {n: v for n, v in cell.columns.items() if n not in ("embedding", "seed")}
+            identity.check_new(seen, axes, task)
             model, example = build_model(config, task, cell.embedding), arrays(task)
             shapes = jax.tree.map(lambda a: (a.shape, a.dtype.str), example)
             key = (model, tuple(jax.tree.leaves(shapes)))

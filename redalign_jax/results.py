@@ -1,5 +1,7 @@
 """The tidy table: one row per run × subject × metric."""
 
+import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from redalign_jax import workdir
 from redalign_jax.errors import UserError
 
 RESULTS, CURVES, DECOMPOSITION = "results", "curves", "decomposition"
+TEXTS = ("subject", "metric", "first", "second", "method")  # columns of texts, whatever they say
 BALANCED = "balanced"  # the column that marks runs of the balanced mechanism
 
 
@@ -56,22 +59,106 @@ def tidy(
     return pd.concat(parts, ignore_index=True)
 
 
+class Damaged(Exception):
+    """A table whose bytes could all be read, and are not those of a table."""
+
+
 def save(table: pd.DataFrame, folder: Path, name: str) -> None:
     """Writes `<name>.csv`, then the same rows as `<name>.parquet`, which says that all is there."""
     workdir.write(folder / f"{name}.csv", lambda p: table.to_csv(p, index=False))
-    workdir.write(folder / f"{name}.parquet", lambda p: table.to_parquet(p, index=False))
+    write_parquet(table, folder / f"{name}.parquet")
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Writes one file, whole or not at all, with checksums."""
+    workdir.write(path, lambda p: table.to_parquet(p, index=False, write_page_checksum=True))
+
+
+def there(folder: Path, name: str = RESULTS) -> bool:
+    """Whether the workdir has the table `name`, damaged or not."""
+    return (folder / f"{name}.parquet").exists()
+
+
+def load(path: Path) -> pd.DataFrame:
+    """The rows of one parquet file.
+
+    Raises:
+      FileNotFoundError: there is none.
+      UserError: it cannot be read now, which says nothing about its content.
+      Damaged: it was read, and is damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"workdir: {path} cannot be read: {error.strerror or error}; nothing is deleted, the "
+            "same command goes on once it can be"
+        ) from None
+    try:
+        return pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # pyarrow has many of its own
+        raise Damaged(str(error).splitlines()[0][:200]) from None
 
 
 def read(folder: Path, name: str = RESULTS) -> pd.DataFrame:
-    """The table `name` of a workdir.
+    """The table `name` of a workdir; where its parquet file is damaged, the same rows of its csv.
 
     Raises:
-      UserError: there is none, or it cannot be read.
+      UserError: there is none, or neither can be read.
     """
     path = folder / f"{name}.parquet"
     try:
-        return pd.read_parquet(path)
+        return load(path)
     except FileNotFoundError:
-        raise UserError(f"workdir: {folder} holds no {path.name}; run --job=sweep first") from None
-    except Exception as error:  # pyarrow has many of its own
-        raise UserError(f"workdir: {path} cannot be read: {error}".splitlines()[0]) from None
+        job = "decompose" if name == DECOMPOSITION else "sweep"
+        said = f"workdir: {folder} holds no {path.name}; run --job={job} first"
+    except Damaged as error:
+        said = f"workdir: {path} cannot be read ({error}); delete it to have it made again"
+        if name == CURVES:
+            said += f", and {RESULTS}.parquet with it"
+    table = _from_csv(folder, name) if path.exists() or name == CURVES else None
+    if table is None:
+        raise UserError(said)
+    logging.warning("%s is missing or damaged; %s.csv, which holds the same, is read", path, name)
+    return table
+
+
+def mend(folder: Path, name: str) -> None:
+    """Makes a missing or damaged parquet file again from its csv.
+
+    Raises:
+      UserError: see `read`.
+    """
+    path = folder / f"{name}.parquet"
+    try:
+        load(path)
+    except (FileNotFoundError, Damaged):
+        write_parquet(read(folder, name), path)
+
+
+def _from_csv(folder: Path, name: str) -> pd.DataFrame | None:
+    """The rows of `<name>.csv` in the types they had; None if there is none that can be read."""
+    try:
+        table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
+    except (OSError, ValueError):
+        return None
+    whole = bool(len(table)) and not table.isna().any(axis=None)  # not cut inside a row
+    return table.apply(_typed) if whole else None
+
+
+def _typed(texts: pd.Series) -> pd.Series:
+    """A column of texts as what it was before it was written."""
+    if texts.name in TEXTS:
+        return texts
+    if texts.isin(("True", "False")).all():
+        return texts == "True"
+    for kind in (np.int64, np.float64):
+        try:
+            return texts.replace("", "nan").astype(kind)
+        except ValueError:
+            pass
+    return texts

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from redalign_jax import (
     block,
     checkpoint,
+    claim,
     devices,
     finished,
     grid,
@@ -23,6 +24,8 @@ from redalign_jax import (
     workdir,
 )
 from redalign_jax import config as configs
+from redalign_jax.data import identity
+from redalign_jax.errors import UserError
 from redalign_jax.grid import Group
 from redalign_jax.program import Program
 
@@ -47,8 +50,8 @@ def train(
 def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) -> pd.DataFrame:
     """Runs the whole grid and writes `results`, `curves` (parquet and csv) and `config.json`.
 
-    A workdir that already holds the finished results of the same config is read, not run again; one
-    that holds a part of them goes on from there.
+    A workdir that already holds the finished results of the same config and the same data is read,
+    not run again; one that holds a part of them goes on from there.
 
     Args:
       config: an experiment; see `redalign_jax.config.base`.
@@ -65,12 +68,15 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     """
     folder = Path(folder)
     devices.prepare()
-    configs.check(config)
+    config = configs.check(config)
     devices.mesh(config.sweep.batch_devices)  # refuses what does not divide
-    groups = grid.groups(config)
+    with identity.recorded() as content:
+        groups = grid.groups(config)
+    if not hosts.all_of(hosts.agree(lambda: content) == content):
+        raise UserError("data: not every process of this job reads the same")
     with workdir.held(folder), stopping.listening() as asked:
-        hosts.agree(lambda: workdir.claim(folder, config))
-        if hosts.agree(lambda: (folder / f"{results.RESULTS}.parquet").exists()):
+        hosts.agree(lambda: claim.claim(folder, config, content))
+        if hosts.agree(lambda: finished.complete(folder)):
             logging.info("%s is finished; its results are read", folder)
         else:
             keep.train(config, folder, groups, asked, progress)

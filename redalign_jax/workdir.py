@@ -3,28 +3,21 @@
 import contextlib
 import fcntl
 import json
-import logging
 import os
 import platform
-import shlex
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
 from ml_collections import ConfigDict
 
 from redalign_jax import hosts
 from redalign_jax.errors import UserError
 
 LOCK, HOLDER = ".lock", ".holder"
-BLOCKS = "blocks"  # there while a sweep is unfinished
-PACKAGES = ("redalign-jax", "jax", "jaxlib", "flax", "optax", "numpy", "tensorflow-datasets")
+BLOCKS, CHECKPOINTS = "blocks", "checkpoints"  # there while a sweep is unfinished
 
 
 def write(path: Path, save: Callable[[Path], None]) -> None:
@@ -107,41 +100,6 @@ def write_json(path: Path, value: Any) -> None:
     write(path, lambda p: p.write_text(text))
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = "not installed as a package"
-    return found
-
-
-def _git_revision() -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = list(old) + [k for k in new if k not in old]
-        return [
-            line
-            for k in keys
-            for line in _differences(old.get(k), new.get(k), f"{path}.{k}" if path else k)
-        ]
-    return [] if old == new else [f"{path} was {json.dumps(old)}, now {json.dumps(new)}"]
-
-
 def read_config(workdir: Path) -> dict[str, Any]:
     """The contents of `config.json`.
 
@@ -154,82 +112,16 @@ def read_config(workdir: Path) -> dict[str, Any]:
         found["config"]["data"], found["config"]["hyper"]  # noqa: B018
     except FileNotFoundError:
         raise UserError(f"workdir: {workdir} holds no config.json") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"workdir: {path} cannot be read: {error!r}") from None
+    except OSError as error:
+        raise UserError(f"workdir: {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"workdir: {path} is damaged, and says no more of what the results here are; put it "
+            "back, or name another folder"
+        ) from None
     return found
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:
     """`config` as JSON gives it back: tuples are lists."""
     return json.loads(json.dumps(config.to_dict()))
-
-
-def _of_decompose(config: dict[str, Any]) -> dict[str, Any]:
-    """What a decomposition depends on, beside its own section."""
-    return {"data": config["data"], "sweep": {"first_seed": config["sweep"]["first_seed"]}}
-
-
-def _of_sweep(config: dict[str, Any]) -> dict[str, Any]:
-    """What the results of a sweep depend on; not how its work is cut, kept and watched."""
-    others = ("decompose", "advise", "log")
-    found = {name: section for name, section in config.items() if name not in others}
-    how = ("chunk", "batch_devices", "save_every")
-    found["sweep"] = {name: v for name, v in found["sweep"].items() if name not in how}
-    return found
-
-
-def _check_versions(workdir: Path, held: dict[str, Any], about: dict[str, Any]) -> None:
-    """Refuses to finish what other versions began."""
-    changed = _differences(held["versions"], about["versions"])
-    if changed:
-        raise UserError(
-            f"workdir: {workdir} holds a part of a sweep by other versions: {'; '.join(changed)}"
-        )
-    if held.get("git") != about["git"]:
-        logging.warning(
-            "%s was begun at revision %s, goes on at %s", workdir, held.get("git"), about["git"]
-        )
-
-
-def claim(workdir: Path, config: ConfigDict, job: str = "sweep") -> None:
-    """Makes `workdir` the home of this experiment and writes `config.json`.
-
-    Pointing at the workdir of the same experiment again is fine. A decomposition and a sweep of the
-    same data and first seed share a workdir; neither minds the fields that only the other reads,
-    and `config.json` keeps those that each was run with.
-
-    Args:
-      workdir: made if need be.
-      config: the experiment.
-      job: "decompose", or "sweep" for all that trains encoders.
-
-    Raises:
-      UserError: it cannot be written, or holds another experiment.
-    """
-    resolved = plain(config)
-    about = {
-        "config": resolved,
-        "jobs": [job],
-        "command": shlex.join(["python", "-m", "redalign_jax", *sys.argv[1:]]),
-        "versions": _versions(),
-        "devices": [f"{d.platform}: {d.device_kind}" for d in jax.devices()],
-        "git": _git_revision(),
-    }
-    unfinished = job == "sweep" and (workdir / BLOCKS).exists()
-    if (workdir / "config.json").exists():
-        held = read_config(workdir)
-        jobs = held.get("jobs", ["sweep"])
-        both = job == "decompose" or "sweep" not in jobs
-        read = _of_decompose if both else _of_sweep
-        changed = _differences(read(held["config"]), read(resolved))
-        if changed:
-            raise UserError(f"workdir: {workdir} holds another experiment: {'; '.join(changed)}")
-        if unfinished:
-            _check_versions(workdir, held, about)
-        if job == "decompose" and "sweep" in jobs:
-            held["config"]["decompose"] = resolved["decompose"]
-            about = held
-        elif job == "sweep" and "decompose" in jobs:
-            resolved["decompose"] = held["config"]["decompose"]
-        about["jobs"] = sorted({*jobs, job})
-    write_json(workdir / "config.json", about)

@@ -90,12 +90,13 @@ else:
 # $WORLD/go and ends with 75.
 PYTHON = r"""#!/usr/bin/env bash
 case "$*" in
-    *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+    *"-m venv"*) mkdir -p "${@: -1}/bin" && cp "$0" "${@: -1}/bin/python" ;;
     *"-m pip"*) printf '%s\n' "$*" >>"$HOME/installed" ;;
     "-m redalign_jax"*)
         shift 2
         printf '%s\0' "$@" >>"$HOME/jobs"
         printf '\n' >>"$HOME/jobs"
+        pwd >>"$HOME/where"
         job=$(wc -l <"$HOME/jobs")
         status=$(cut -d' ' -f"$job" "$WORLD/statuses")
         echo "host says $status"
@@ -193,6 +194,7 @@ def test_dry_run_prints_every_command_and_runs_none(world):
     assert done.returncode == 0, done.stderr
     lines = re.sub(r"[^ =]*/tmp\.\w+/", "TMP/", done.stdout).splitlines()
     words = [shlex.split(line) for line in lines]
+    checkout = str(world / "my checkout")
     tpus, where = ["gcloud", "compute", "tpus"], ["--zone=us-east5-b"]
     look = [
         *(*tpus, "queued-resources", "list", "--filter=name~/queuedResources/my-run$"),
@@ -210,8 +212,11 @@ def test_dry_run_prints_every_command_and_runs_none(world):
             *("--spot", *where, "--quiet"),
         ],
         look,
-        ["git", "archive", "--format=tar.gz", "--output=TMP/redalign.tar.gz", "HEAD"],
-        ["cp", "launch/tpu_worker.sh", "TMP/tpu_worker.sh"],
+        [
+            *("git", "-C", checkout, "archive", "--format=tar.gz"),
+            *("--output=TMP/redalign.tar.gz", "HEAD"),
+        ],
+        ["cp", f"{checkout}/launch/tpu_worker.sh", "TMP/tpu_worker.sh"],
         [
             *(*tpus, "tpu-vm", "scp", "TMP/redalign.tar.gz", "TMP/tpu_worker.sh", "my-run:"),
             *(*where, "--worker=all", "--quiet"),
@@ -225,7 +230,7 @@ def test_dry_run_prints_every_command_and_runs_none(world):
         ],
         [*tpus, "queued-resources", "delete", "my-run", "--force", *where, "--quiet"],
     ]
-    assert not (world / "my checkout" / "runs").exists()
+    assert not (world / "runs").exists()
 
 
 def test_from_nothing_to_results(world):
@@ -234,7 +239,7 @@ def test_from_nothing_to_results(world):
     assert calls(world) == ["create", *ROUND, *END]
     assert not (world / "state").exists()
     assert "host says 0" in done.stdout
-    assert (world / "my checkout" / "runs" / "my-run" / "results.csv").read_text() == "0\n"
+    assert (world / "runs" / "my-run" / "results.csv").read_text() == "0\n"  # where the user stands
     for host in range(HOSTS):
         assert jobs(world, host) == [TOLD]
         home = world / f"host{host}"
@@ -421,6 +426,41 @@ def test_slurm_refuses_in_one_line(world):
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
         assert message in done.stderr
+
+
+def from_elsewhere(world, script, *arguments):
+    """Runs a script of the checkout where its user stands; returns what Python was told there."""
+    stands = world / "the user's"
+    stands.mkdir()
+    done = subprocess.run(
+        ["bash", world / "my checkout" / "launch" / script, *arguments],
+        cwd=stands,
+        env=environment(world, HOME=str(stands)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (world / "my checkout" / ".venv" / "bin" / "python").exists()
+    assert set((stands / "where").read_text().splitlines()) == {str(stands)}
+    text = (stands / "jobs").read_text()
+    return [line.rstrip("\0").split("\0") for line in text.splitlines()]
+
+
+def test_relative_paths_are_where_the_user_stands(world):
+    told = from_elsewhere(world, "quickstart.sh", "my out")
+    configs = world / "my checkout" / "configs"
+    assert [line[1:3] for line in told] == [
+        [f"--config={configs / 'redundancy.py'}", "--workdir=my out/redundancy"],
+        [f"--config={configs / 'mfeat.py'}", "--config.data.modalities=kar,mor"],
+    ]
+    assert told[1][3] == "--workdir=my out/mfeat"
+
+
+def test_files_to_prepare_are_where_the_user_stands(world):
+    assert from_elsewhere(world, "prepare.sh", "mosei", "--manual_dir=files") == [
+        ["mosei", "--manual_dir=files"]
+    ]
 
 
 def test_scripts_parse_and_can_be_run():

@@ -10,10 +10,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
+from redalign_jax import claim, data, decomposition, workdir
 from redalign_jax import config as configs
-from redalign_jax import data, decomposition, workdir
 from redalign_jax.advise import decide, pilot, reasons
 from redalign_jax.advise.apply import apply, asked
+from redalign_jax.data import identity
 from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
 from redalign_jax.law.effects import quality_metric
@@ -59,11 +60,14 @@ def advise(config: ConfigDict, folder: str | Path) -> dict[str, Any]:
       UserError: a config, data or workdir that cannot be used.
     """
     folder = Path(folder)
-    configs.check(config)
-    task = _task(config)
+    config = configs.check(config)
+    with identity.recorded() as content:
+        task = _task(config)
+        identity.check_new({}, {}, task)
     with workdir.held(folder):
-        workdir.claim(folder, config, "advise")
+        about = claim.admit(folder, config, content, "advise")
         found = _found(config, task)
+        claim.write(folder, about)
         workdir.write_json(folder / "advice.json", found)
     return found
 

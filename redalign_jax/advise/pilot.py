@@ -11,6 +11,7 @@ from redalign_jax import block, devices, grid, sweep
 from redalign_jax.advise import folds
 from redalign_jax.config import BALANCED
 from redalign_jax.data.task import Task
+from redalign_jax.fields import SEEDS
 
 FOLDS, REPEATS = 10, 2
 STRENGTHS = (0.0, 2.0, 8.0, BALANCED["strength"], 32.0)
@@ -78,7 +79,10 @@ def run(config: ConfigDict, task: Task, minutes: float, seed: int) -> pd.DataFra
     tasks = [folds.split(task, fold, k) for k in range(FOLDS)]
     work = [
         folds.Fold(
-            repeat * FOLDS + k, {"fold": k, "seed": repeat}, tasks[k], seed + 1000 * repeat + k
+            repeat * FOLDS + k,
+            {"fold": k, "seed": repeat},
+            tasks[k],
+            (seed + 1000 * repeat + k) % SEEDS,
         )
         for repeat in range(REPEATS)
         for k in range(FOLDS)

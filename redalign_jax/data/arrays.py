@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax.data import splits
+from redalign_jax.data import identity, splits
 from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
 
@@ -48,6 +48,7 @@ def load(config: ConfigDict, seed: int) -> Task:
         raise UserError("data.path is empty: name an .npz file with one array per modality")
     path = os.path.expanduser(config.path)
     with _open(path) as file:
+        identity.note_file(path)
         if LABELS not in file.files:
             raise UserError(f"{path}: no array named 'labels'; it has {', '.join(file.files)}")
         available = [name for name in file.files if name != LABELS]

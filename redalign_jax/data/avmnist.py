@@ -65,7 +65,7 @@ def load(config: ConfigDict, seed: int) -> Task:
     """
     names = splits.choose(config.modalities, MODALITIES, "avmnist")
     home = manual.prepare(Avmnist, FILES, "MultiBench's file", config.manual_dir, config.data_dir)
-    x, y, parts = _ready(home, prepared.written(home))
+    x, y, parts = _ready(home, prepared.used(home))
     return splits.make_split_task(
         {name: x[name] for name in names},
         y,

@@ -40,7 +40,7 @@ def speech(kind: str, data_dir: str) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """
     found = spoken_digit.find(prepared.directory(data_dir)) if kind != "synthetic" else None
     if found:
-        return *spoken_digit.read(found, prepared.written(found)), True
+        return *spoken_digit.read(found, prepared.used(found)), True
     if kind == "recorded":
         raise UserError(
             f"data.speech='recorded': {prepared.directory(data_dir)} holds no spoken_digit that "

@@ -116,7 +116,7 @@ def _pictures(modality: str, data_dir: str) -> dict[str, np.ndarray]:
         modality
     ]
     home = prepared.prepare(builder, data_dir, lambda: [npm.fetch(package, data_dir)])
-    return _by_code(home, prepared.written(home))
+    return _by_code(home, prepared.used(home))
 
 
 @functools.lru_cache(maxsize=2)

@@ -114,7 +114,7 @@ def load(builder: type[Affect], config: ConfigDict, seed: int) -> Task:
     home = manual.prepare(
         builder, [builder.FILE], "MultiBench's file", config.manual_dir, config.data_dir
     )
-    x, y, parts = _ready(home, prepared.written(home))
+    x, y, parts = _ready(home, prepared.used(home))
     return splits.make_split_task(
         {name: x[name] for name in names},
         y,

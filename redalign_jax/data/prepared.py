@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from redalign_jax.data import identity
 from redalign_jax.errors import UserError
 
 INFO = "dataset_info.json"  # TFDS writes it last
@@ -28,7 +29,10 @@ def directory(data_dir: str) -> Path:
     chosen = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if "://" in chosen:
         raise UserError(f"data.data_dir={chosen!r}: only local directories are supported")
-    return Path(chosen).expanduser()
+    try:
+        return Path(chosen).expanduser()
+    except RuntimeError:
+        raise UserError(f"data.data_dir: {chosen!r}, and this user has no home; name one") from None
 
 
 class LocalBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -137,6 +141,12 @@ def written(home: Path) -> int:
     return info.stat().st_mtime_ns if info.exists() else 0
 
 
+def used(home: Path) -> int:
+    """`written`, for a cache of what was read from `home`: its content is noted all the same."""
+    identity.note((home, written(home)))
+    return written(home)
+
+
 @functools.lru_cache(maxsize=2)
 def _open(home: Path, written: int) -> tfds.core.DatasetBuilder:
     del written
@@ -160,7 +170,10 @@ def read(home: Path, names: Iterable[str], split: str = "all") -> dict[str, np.n
     Raises:
       UserError: no such split, not array_record, damaged files, or a feature whose shape varies.
     """
-    return dict(_read(home, tuple(names), split, written(home)))
+    what = (home, tuple(names), split, written(home))
+    arrays = _read(*what)
+    identity.note(what)
+    return dict(arrays)
 
 
 @functools.lru_cache(maxsize=2)
@@ -179,7 +192,12 @@ def _read(home: Path, names: tuple[str, ...], split: str, written: int) -> dict[
         rows = source.__getitems__(list(range(len(source))))
     except Exception as error:  # likewise
         raise UserError(f"{home}: cannot be read, delete it if damaged ({_line(error)})") from None
-    return {name: _stack(name, [row[name] for row in rows], home) for name in names}
+    arrays = {name: _stack(name, [row[name] for row in rows], home) for name in names}
+    called = f"{builder.name}[{split}]"
+    digests = {f"{called}.{name}": identity.digest(array) for name, array in arrays.items()}
+    for what in ((home, names, split, written), (home, written)):
+        identity.know(what, digests)
+    return arrays
 
 
 def read_splits(

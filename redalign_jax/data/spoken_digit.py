@@ -11,7 +11,7 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
-from redalign_jax.data import prepared, spectrogram
+from redalign_jax.data import identity, prepared, spectrogram
 from redalign_jax.errors import UserError
 
 RATE = 8000
@@ -32,12 +32,11 @@ def read(home: Path, written: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Args:
       home: from `find`.
-      written: see `prepared.written`.
+      written: see `prepared.used`.
 
     Raises:
       UserError: they are not of this dataset, or damaged.
     """
-    del written
     clips, digits, speakers = [], [], []
     try:
         paths = sorted(map(str, home.glob("*.array_record*")))
@@ -51,4 +50,7 @@ def read(home: Path, written: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     except Exception as error:  # whatever a damaged file makes of the parser
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise UserError(f"{home}: cannot be read as spoken_digit ({reason})") from None
-    return np.stack(clips), np.array(digits), np.array(speakers)
+    found = np.stack(clips), np.array(digits), np.array(speakers)
+    content = {f"spoken_digit.{k}": identity.digest(array) for k, array in enumerate(found)}
+    identity.know((home, written), content)
+    return found
