@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from redalign_jax import config as configs
-from redalign_jax import data, devices, encoders, pid, results, workdir
+from redalign_jax import data, devices, pid, results, workdir
+from redalign_jax.data import kinds
 from redalign_jax.data.task import Task
 
 NUMBERS = (
@@ -111,7 +112,7 @@ def estimates(
     names: Sequence[str], x: Sequence[np.ndarray], y: np.ndarray, key: Array, options: ConfigDict
 ) -> list[dict[str, Any]]:
     """The estimated rows of every pair, see `run`; `options` is the section `decompose`."""
-    x = [_counts(one) if encoders.form(one) == "text" else one for one in x]
+    x = [_counts(one) if kinds.ready(one) == "tokens" else one for one in x]
     found = pid.estimate_pairs(x, y, key, names=names, **options.to_dict())
     rows = []
     for a, b in combinations(range(len(names)), 2):
