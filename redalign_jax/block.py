@@ -92,15 +92,12 @@ def compiled(
     config: ConfigDict, group: Group, setting_count: int, chunk: int = 0, shape: Shape | None = None
 ) -> Program:
     """The program of a group's runs; `chunk` and `shape` as in `program.fit`."""
-    train, measure = config.train, config.measure
+    train = config.train
+    batch, examples, neighbours = grid.fitted(config, group.example)
     return fit(
         group.model,
-        Plan(train.steps, train.batch, train.evaluations, config.sweep.batch_devices),
-        Settings(
-            min(measure.examples, len(group.example.test.y)),
-            measure.neighbours,
-            measure.probe_examples,
-        ),
+        Plan(train.steps, batch, train.evaluations, config.sweep.batch_devices),
+        Settings(examples, neighbours, config.measure.probe_examples),
         devices.mesh(config.sweep.batch_devices),
         (len(group.cells), setting_count),
         group.example,

@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from redalign_jax import claim, data, devices, encoders, pid, results, workdir
+from redalign_jax import claim, data, devices, pid, results, workdir
 from redalign_jax import config as configs
-from redalign_jax.data import identity
+from redalign_jax.data import identity, kinds
 from redalign_jax.data.task import Task
 
 NUMBERS = (
@@ -116,7 +116,7 @@ def estimates(
     names: Sequence[str], x: Sequence[np.ndarray], y: np.ndarray, key: Array, options: ConfigDict
 ) -> list[dict[str, Any]]:
     """The estimated rows of every pair, see `run`; `options` is the section `decompose`."""
-    x = [_counts(one) if encoders.form(one) == "text" else one for one in x]
+    x = [_counts(one) if kinds.ready(one) == "tokens" else one for one in x]
     found = pid.estimate_pairs(x, y, key, names=names, **options.to_dict())
     rows = []
     for a, b in combinations(range(len(names)), 2):

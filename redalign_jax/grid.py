@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax import alignment, data, encoders
 from redalign_jax import config as configs
-from redalign_jax.data import identity
+from redalign_jax.data import identity, notes
 from redalign_jax.data.task import Task
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
@@ -73,7 +73,7 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
     return Model(
         modalities=task.modalities,
         classes=task.classes,
-        encoders=encoders.build(encoder, inputs, embedding),
+        encoders=encoders.build(encoder, inputs, task.kinds, embedding),
         projector=MLP(tuple(projection[:-1]), projection[-1], encoder.activation)
         if projection
         else None,
@@ -88,27 +88,36 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
     )
 
 
+def fitted(config: ConfigDict, example: Data) -> tuple[int, int, int]:
+    """What of a config is cut to the data: pairs per batch, examples compared, neighbours."""
+    examples = min(config.measure.examples, len(example.test.y))
+    return (
+        min(config.train.batch, len(example.train.x[0])),
+        examples,
+        min(config.measure.neighbours, examples - 1),
+    )
+
+
 def _check_task(config: ConfigDict, task: Task) -> None:
-    pairs = len(task.train.x[0])
-    if config.train.batch > pairs:
+    batch, examples, neighbours = fitted(config, arrays(task))
+    if examples < 4:
         raise UserError(
-            f"train.batch: {config.train.batch} is above the training split's {pairs} pairs"
+            f"data.test: the test split has {examples} examples, too few to compare; 4 are needed"
         )
-    for name, size in (
-        ("train.batch", config.train.batch),
-        ("data.labels", min(config.train.batch, len(task.train.y))),
+    for name, asked, got in (
+        ("train.batch", config.train.batch, batch),
+        ("measure.neighbours", config.measure.neighbours, neighbours),
     ):
+        if got < asked:
+            notes.once(
+                f"{name} {asked} {got}", f"{name}: {asked} is cut to {got}, what the data has"
+            )
+    for name, size in (("train.batch", batch), ("data.labels", min(batch, len(task.train.y)))):
         if size % config.sweep.batch_devices:
             raise UserError(
                 f"{name}: {size} examples in a batch cannot be split evenly over "
                 f"sweep.batch_devices, {config.sweep.batch_devices}"
             )
-    examples = min(config.measure.examples, len(task.test.y))
-    if config.measure.neighbours >= examples:
-        raise UserError(
-            f"measure.neighbours: {config.measure.neighbours} must be below the {examples} test "
-            "examples that are compared"
-        )
     if any(config.hyper.debias) and not task.classes:
         raise UserError("hyper.debias: needs classes, and the labels are those of a regression")
     for strength in config.hyper.strength:

@@ -9,6 +9,7 @@ from small import experiment
 
 from redalign_jax import encoders
 from redalign_jax.config import check
+from redalign_jax.data.kinds import ready
 from redalign_jax.errors import UserError
 
 
@@ -39,13 +40,13 @@ def rows(rng, n=6):
 
 def encoder(make, **changes):
     x = make(np.random.default_rng(0))
-    (module,) = encoders.build(options(**changes), {"x": [x]}, 4)
+    (module,) = encoders.build(options(**changes), {"x": [x]}, [ready(x)], 4)
     return x, module, module.init(jax.random.key(0), x)
 
 
 READERS = [
     (make, kind)
-    for make, form in ((rows, "numbers"), (image, "image"), (sequence, "sequence"), (text, "text"))
+    for make, form in ((rows, "vector"), (image, "image"), (sequence, "sequence"), (text, "tokens"))
     for kind, forms in encoders.KINDS.items()
     if form in forms
 ]
@@ -110,12 +111,12 @@ def test_bfloat16_is_near_float32():
 
 def test_what_does_not_fit_is_named():
     rng = np.random.default_rng(0)
-    inputs = {"picture": [image(rng)], "name": [text(rng)]}
+    inputs, what = {"picture": [image(rng)], "name": [text(rng)]}, ("image", "tokens")
     with pytest.raises(UserError, match=r"encoder\.kind: 'bag' does not read 'picture'"):
-        encoders.build(options(kind="bag"), inputs, 4)
+        encoders.build(options(kind="bag"), inputs, what, 4)
     with pytest.raises(UserError, match=r"encoder\.kind: 'vit,bag,mlp' is not one for all or"):
-        encoders.build(options(kind="vit,bag,mlp"), inputs, 4)
-    assert encoders.kinds(options(kind="vit,bag"), inputs) == ("vit", "bag")
+        encoders.build(options(kind="vit,bag,mlp"), inputs, what, 4)
+    assert encoders.kinds(options(kind="vit,bag"), inputs, what) == ("vit", "bag")
     for name, value, message in (
         ("kind", "lstm", "encoder.kind: 'lstm' is not one of auto, mlp"),
         ("heads", 3, "encoder.heads: 3 does not divide encoder.width, 64"),
@@ -124,3 +125,11 @@ def test_what_does_not_fit_is_named():
     ):
         with pytest.raises(UserError, match=message):
             check(experiment(**{f"encoder__{name}": value}))
+
+
+def test_what_an_input_is_decides_over_its_type():
+    """Integers that are no text, and floats that are a picture, get the encoder that reads them."""
+    rng = np.random.default_rng(0)
+    inputs = {"counts": [text(rng)], "picture": [image(rng).astype(np.float32)]}
+    assert encoders.kinds(options(), inputs, ("vector", "image")) == ("mlp", "cnn")
+    assert encoders.kinds(options(), inputs, ("tokens", "image")) == ("bag", "cnn")

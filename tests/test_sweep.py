@@ -166,7 +166,6 @@ def test_a_finished_workdir_is_read_and_another_experiment_refused(reference, mo
         ({"hyper__strength": (1.0, 1.0)}, r"hyper\.strength: a value stands twice"),
         ({"hyper__temperature": (0.2, 0.0)}, r"hyper\.temperature: 0 must be .* above 0"),
         ({"hyper__aligned_share": (1.5,)}, r"hyper\.aligned_share: 1\.5"),
-        ({"train__batch": 65}, r"train\.batch: 65 is above the training split's 64 pairs"),
         ({"train__evaluations": 7}, r"train\.evaluations: 7 does not divide"),
         ({"data__labels": (3,)}, r"data\.labels: 3 is below the 4 classes"),
         ({"data__labels": (64,), "data__pairs": (50,)}, r"data\.labels: 64 is above"),

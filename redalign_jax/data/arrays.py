@@ -1,17 +1,25 @@
 """Your own arrays: one `.npz` file with an array per modality and one named `labels`."""
 
+import functools
 import os
-import zipfile
-import zlib
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax.data import identity, splits
+from redalign_jax.data import (
+    checks,
+    identity,
+    kinds,
+    labels,
+    members,
+    notes,
+    scaling,
+    splits,
+    together,
+)
 from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
-
-LABELS = "labels"
 
 
 def defaults() -> ConfigDict:
@@ -20,7 +28,11 @@ def defaults() -> ConfigDict:
         {
             "source": "arrays",
             "path": "",  # the .npz file
-            "modalities": ("",),  # comma-separated arrays; "" = all but `labels`, in file order
+            "modalities": ("",),  # comma-separated arrays; "" = all that may be, in file order
+            "kinds": "",  # NAME=vector, sequence, image or tokens, between commas; "" guesses
+            "target": "",  # classes or regression; "" tells by the type of the labels
+            "unlabelled": "",  # the label that stands for none, such as -1; "missing" for nan
+            "groups": "",  # array of which equal values belong together; "" = `groups`, if there
             "labels": (0,),  # labelled training pairs; 0 = all
             "valid": 0.1,
             "test": 0.2,
@@ -31,8 +43,13 @@ def defaults() -> ConfigDict:
 def load(config: ConfigDict, seed: int) -> Task:
     """Reads a task from `numpy.savez("mine.npz", audio=…, text=…, labels=…)`.
 
-    Row i of every array describes the same thing. See `splits.make_task` for what labels may be and
-    for what becomes of the arrays.
+    Row i of every array describes the same thing, or arrays have ids, and rows are joined by them.
+    Arrays of these names are no modalities: `labels`, see `labels.read`; `groups`, rows of one
+    value of which are never in two splits; `split`, train, valid or test (0, 1, 2) where the splits
+    are given; `NAME_ids`, the ids of the rows of NAME, for all modalities and the labels. Ids, and
+    whole numbers one per row beside wider arrays, are left out with a line, unless
+    `modalities` names them. What an array is, `kinds` says or guesses, see `kinds.guess`; what
+    becomes of it, `scaling.standardise`. Copies of rows stay together, see `together.numbers`.
 
     Args:
       config: the fields of `defaults`, one value each.
@@ -47,51 +64,66 @@ def load(config: ConfigDict, seed: int) -> Task:
     if not config.path:
         raise UserError("data.path is empty: name an .npz file with one array per modality")
     path = os.path.expanduser(config.path)
-    with _open(path) as file:
-        identity.note_file(path)
-        if LABELS not in file.files:
-            raise UserError(f"{path}: no array named 'labels'; it has {', '.join(file.files)}")
-        available = [name for name in file.files if name != LABELS]
-        if len(available) < 2:
-            raise UserError(
-                f"{path}: alignment needs two modalities or more besides 'labels'; "
-                f"it has {', '.join(available) or 'none'}"
+    options = (config.modalities, config.kinds, config.target, config.unlabelled, config.groups)
+    ready = _ready(path, _stamp(path), *options)
+    identity.note_file(path)
+    common = {"labels": config.labels, "seed": seed, "source": path}
+    common |= {"kinds": ready.kinds, "groups": ready.groups, "known": ready.known}
+    if ready.split is None:
+        return splits.make_task(ready.x, ready.y, valid=config.valid, test=config.test, **common)
+    parts = [np.flatnonzero(ready.split == part) for part in range(3)]
+    parts[1:] = [part[ready.known[part]] for part in parts[1:]]
+    x = scaling.modalities(ready.x, ready.kinds, parts[0], path) if len(parts[0]) else ready.x
+    return splits.make_split_task(x, ready.y, parts, **common)
+
+
+class _Ready(NamedTuple):
+    """A file's content as all seeds use it; see `splits.make_task`."""
+
+    x: dict[str, np.ndarray]
+    y: np.ndarray
+    known: np.ndarray
+    kinds: dict[str, str]
+    groups: np.ndarray | None
+    split: np.ndarray | None
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    """Changes when the file does."""
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError):
+        return 0, 0
+    return about.st_mtime_ns, about.st_size
+
+
+@functools.lru_cache(maxsize=1)  # every seed splits the same content
+def _ready(
+    path: str,
+    stamp: tuple[int, int],
+    modalities: str,
+    stated: str,
+    target: str,
+    unlabelled: str,
+    groups: str,
+) -> _Ready:
+    del stamp
+    x, y, group, split = members.read(path, modalities, groups)
+    y, known = labels.read(y, unlabelled=unlabelled, target=target, source=path)
+    x = {name: checks.modality(name, value, len(known), path) for name, value in x.items()}
+    of = kinds.resolve(stated, x)
+    if set(of.values()) != {"vector"}:
+        notes.once(f"{path} kinds {of}", f"{path}: {kinds.line(of, x)}")
+    group, lines = together.numbers(x, group)
+    for line in lines:
+        notes.once(f"{path} {line}", f"{path}: {line}")
+    if split is not None and group is not None:
+        pairs = np.unique(np.stack([group, split], axis=1), axis=0)
+        torn = len(pairs) - len(np.unique(group))
+        if torn:
+            notes.once(
+                f"{path} torn",
+                f"{path}: rows that belong together are in two splits or more of 'split'",
             )
-        names = splits.choose(config.modalities, available, path)
-        x = {name: _member(file, name, path) for name in names}
-        y = _member(file, LABELS, path)
-    return splits.make_task(
-        x,
-        y,
-        labels=config.labels,
-        valid=config.valid,
-        test=config.test,
-        seed=seed,
-        source=path,
-    )
-
-
-def _open(path: str) -> np.lib.npyio.NpzFile:
-    try:
-        file = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        file = None
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise UserError(f"{path}: not an .npz file; write one with numpy.savez")
-    return file
-
-
-def _member(file: np.lib.npyio.NpzFile, name: str, path: str) -> np.ndarray:
-    try:
-        return np.asarray(file[name])
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise UserError(f"{path}: array {name!r} cannot be read ({error})") from None
-        raise UserError(
-            f"{path}: array {name!r} holds Python objects (pickle), which are never loaded; "
-            "save numbers or strings, for example with .astype(str)"
-        ) from None
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: array {name!r} cannot be read ({error})") from None
+    x = {name: kinds.cast(value, of[name], name, path) for name, value in x.items()}
+    return _Ready(x, y, known, of, group, split)

@@ -6,6 +6,7 @@ from redalign_jax.data import strata
 from redalign_jax.errors import UserError
 
 _TRAIN, _VALID, _TEST = range(3)
+_PILOTS, _TRIES = 16, 1000
 
 
 def stratified(
@@ -40,8 +41,9 @@ def stratified(
     _, first, member = np.unique(family, return_index=True, return_inverse=True)
     size, kind = np.bincount(member), np.unique(y[first], return_inverse=True)[1]
     counts = np.bincount(kind, size).astype(np.int64)
+    ties = np.random.default_rng([seed, 1])
     room = {
-        part: strata.quotas(counts, total, 1)
+        part: strata.quotas(counts, total, 1, ties)
         for part, total in ((_TEST, n_test), (_VALID, n_valid))
     }
     split = np.full(len(first), _TRAIN)
@@ -59,3 +61,110 @@ def stratified(
             "to no others for splits of these sizes"
         )
     return tuple(np.flatnonzero(split[member] == part) for part in (_TRAIN, _VALID, _TEST))
+
+
+def draw(
+    stratum: np.ndarray,
+    groups: np.ndarray,
+    labelled: np.ndarray,
+    *,
+    valid: int,
+    test: int,
+    least: int,
+    seed: int,
+    source: str,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Row numbers of training (labelled, unlabelled), validation and test; no group in two splits.
+
+    Whole groups are dealt out in a random order that mixes the strata, to the test split until it
+    is full, then to the validation split, the rest to training. What is above a split's size is
+    left out. How many rows training then has depends on the draw; it is given as many as every
+    second draw leaves, for all seeds the same, and draws that leave fewer are drawn again.
+
+    Args:
+      stratum: (n,) classes, or quantiles of a target.
+      groups: (n,) numbers, equal for rows that belong together.
+      labelled: (n,) bool; validation and test splits are of labelled rows.
+      valid, test: rows of these splits.
+      least: rows of every stratum that a split needs.
+      seed: of the draw.
+      source: the dataset, for the message of an error.
+
+    Raises:
+      UserError: no draw of groups makes such splits.
+    """
+    member = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    strata_there = np.unique(stratum[labelled])
+
+    def attempt(rng: np.random.Generator) -> tuple[np.ndarray, ...] | None:
+        split = _dealt(stratum, member, labelled, valid, test, rng)
+        if split is None:
+            return None
+        of_row = split[member]
+        parts = [np.flatnonzero((of_row == p) & labelled) for p in (_TRAIN, _VALID, _TEST)]
+        if least and any(len(np.unique(stratum[p])) < len(strata_there) for p in parts):
+            return None
+        return parts[0], np.flatnonzero((of_row == _TRAIN) & ~labelled), parts[1], parts[2]
+
+    pilots = [attempt(np.random.default_rng([k, 1])) for k in range(_PILOTS)]
+    sizes = sorted((len(p[0]), len(p[1])) for p in pilots if p is not None)
+    if sizes:
+        enough = sizes[len(sizes) // 2][0]
+        others = min(u for s, u in sizes if s >= enough)
+        rng = np.random.default_rng([seed, 2])
+        for _ in range(_TRIES):
+            found = attempt(rng)
+            if found and len(found[0]) >= enough and len(found[1]) >= others:
+                return _trimmed(found, (enough, others, valid, test), stratum, least, rng)
+    raise UserError(
+        f"data.valid={valid / labelled.sum():.2g}, data.test={test / labelled.sum():.2g}: the "
+        f"{member.max() + 1} groups of {source}, whose rows belong together, make no such splits "
+        "with every class in each; other shares, or fewer groups that are large"
+    )
+
+
+def _dealt(
+    stratum: np.ndarray,
+    member: np.ndarray,
+    labelled: np.ndarray,
+    valid: int,
+    test: int,
+    rng: np.random.Generator,
+) -> np.ndarray | None:
+    """The split of every group."""
+    rows = np.flatnonzero(labelled)
+    size = np.bincount(member[rows], minlength=member.max() + 1)
+    kind = np.zeros(len(size), np.int64)
+    kind[member[rows[::-1]]] = stratum[rows[::-1]]  # of its first row
+    shuffled = rng.permutation(np.flatnonzero(size))
+    order = shuffled[np.argsort(kind[shuffled], kind="stable")]
+    # Where a group's middle lies in its stratum, whose rows are spread over (0, 1).
+    total = np.bincount(kind, size)
+    before = np.cumsum(total) - total
+    at = np.cumsum(size[order]) - size[order] * rng.random(len(order)) - before[kind[order]]
+    order = order[np.argsort(at / total[kind[order]], kind="stable")]
+    ends = np.cumsum(size[order])
+    t = np.searchsorted(ends, test)
+    v = np.searchsorted(ends, ends[t] + valid) if t < len(order) else len(order)
+    if v >= len(order) - 1:
+        return None
+    split = np.full(len(size), _TRAIN)
+    split[order[: t + 1]] = _TEST
+    split[order[t + 1 : v + 1]] = _VALID
+    return split
+
+
+def _trimmed(
+    parts: tuple[np.ndarray, ...],
+    sizes: tuple[int, ...],
+    stratum: np.ndarray,
+    least: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    train, unlabelled, valid, test = (rng.permutation(rows) for rows in parts)
+    enough, others, n_valid, n_test = sizes
+    train, valid, test = (
+        strata.pick(rows, stratum, size, least, rng)[0]
+        for rows, size in ((train, enough), (valid, n_valid), (test, n_test))
+    )
+    return train, unlabelled[:others], valid, test

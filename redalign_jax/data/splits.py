@@ -1,10 +1,10 @@
 """From arrays to a Task: choose, check, split, standardise. Every real source ends here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from redalign_jax.data import scaling, strata
+from redalign_jax.data import checks, grouped, notes, scaling, strata
 from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
 
@@ -46,24 +46,32 @@ def make_task(
     test: float,
     seed: int,
     source: str,
+    kinds: Mapping[str, str] | None = None,
+    groups: np.ndarray | None = None,
+    known: np.ndarray | None = None,
 ) -> Task:
     """Splits and standardises paired arrays.
 
     The splits are stratified: by class, or by the `strata.QUANTILES` quantiles of a regression's
-    target. They depend on (seed, y, valid, test) alone, never on the modalities; `labels` moves
-    training rows to the front and changes nothing else. Inputs become z = (x - μ) / σ per column,
-    with μ and σ (of the population, ddof = 0) taken over all training pairs, labelled or not; a
-    column that is constant there is only centred.
+    target. They depend on (seed, y, valid, test, groups, known) alone, never on the modalities;
+    `labels` moves training rows to the front and changes nothing else. Inputs become what
+    `scaling.standardise` makes of their kind, with the scale of all training pairs,
+    labelled or not.
 
     Args:
       x: name → (n, ...) numbers; (n,) counts as one column, (n, 1).
-      y: (n,) labels. Integers, booleans or strings are classes, numbered 0..C-1 in sorted order;
-        floating point is the target of a regression and keeps its units.
-      labels: how many training pairs carry a label, stratified, placed first; 0 = all.
-      valid: share of all pairs in the validation split, rounded to whole pairs.
+      y: labels of the `known` rows. Integers, booleans or strings are classes, numbered 0..C-1 in
+        sorted order; floating point is the target of a regression and keeps its units.
+      labels: how many training pairs carry a label, stratified, placed first; 0 = all; more than
+        there are = all, with a line that says so.
+      valid: share of all labelled pairs in the validation split, rounded to whole pairs.
       test: the same for the test split; the rest is for training.
       seed: of the splits.
       source: the file or dataset, for the message of an error.
+      kinds: name → one of `kinds.KINDS`, arrays as `kinds.cast` makes them; None takes all for
+        vectors.
+      groups: (n,) numbers; rows of one number are never in two splits, see `grouped.draw`.
+      known: (n,) bool, the rows that have a label; the others are training pairs without one.
 
     Returns:
       The task, float32 inputs.
@@ -72,15 +80,35 @@ def make_task(
       UserError: one line that names `source`, the array or the field.
     """
     y, classes = _encode(y, source)
-    x = {name: _checked(name, value, len(y), source) for name, value in x.items()}
-
-    rest, in_valid, in_test = _draw(y, classes, valid, test, seed, source)
-    _check_labels(labels, len(rest), len(classes), source)
-    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
-    labelled, unlabelled = strata.pick(rest, stratum, labels or len(rest), least)
+    known = np.ones(len(y), bool) if known is None else known
+    x = {name: checks.modality(name, value, len(known), source) for name, value in x.items()}
+    kinds = kinds or dict.fromkeys(x, "vector")
+    y, stratum, least = _spread(y, classes, known)
+    if groups is None:
+        at = np.flatnonzero(known)
+        rest, in_valid, in_test = (
+            at[part] for part in _draw(y[at], classes, valid, test, seed, source)
+        )
+        spare = np.flatnonzero(~known)
+    else:
+        n_valid, n_test = _sizes(int(known.sum()), classes, valid, test, source)
+        rest, spare, in_valid, in_test = grouped.draw(
+            stratum,
+            groups,
+            known,
+            valid=n_valid,
+            test=n_test,
+            least=least,
+            seed=seed,
+            source=source,
+        )
+    labels = _labels(labels, len(rest), len(classes), source)
+    ties = np.random.default_rng([seed, 1])
+    labelled, unlabelled = strata.pick(rest, stratum, labels, least, ties)
     # The scale is taken over `rest`, whose order does not depend on `labels`.
-    z = {name: scaling.columns(value, rest) for name, value in x.items()}
-    return _task(z, y, classes, (labelled, unlabelled, in_valid, in_test))
+    z = scaling.modalities(x, kinds, np.concatenate([rest, spare]), source)
+    rows = labelled, np.concatenate([unlabelled, spare]), in_valid, in_test
+    return _task(z, y, classes, rows, kinds=kinds, groups=groups)
 
 
 def stratified(
@@ -93,18 +121,12 @@ def stratified(
 def _draw(
     y: np.ndarray, classes: np.ndarray, valid: float, test: float, seed: int, source: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    n_valid, n_test = (_size(name, f, len(y)) for name, f in (("valid", valid), ("test", test)))
-    n_train = len(y) - n_valid - n_test
-    if min(n_train, n_valid, n_test) < max(len(classes), 1):
-        every = f" of every class, and there are {len(classes)}" if len(classes) else ""
-        raise UserError(
-            f"data.valid={valid}, data.test={test} split the {len(y)} examples of {source} into "
-            f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs one{every}"
-        )
+    n_valid, n_test = _sizes(len(y), classes, valid, test, source)
     stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
-    rest = np.random.default_rng(seed).permutation(len(y))
-    in_test, rest = strata.pick(rest, stratum, n_test, least)
-    in_valid, rest = strata.pick(rest, stratum, n_valid, least)
+    rng = np.random.default_rng(seed)
+    rest = rng.permutation(len(y))
+    in_test, rest = strata.pick(rest, stratum, n_test, least, rng)
+    in_valid, rest = strata.pick(rest, stratum, n_valid, least, rng)
     for part in (rest, in_valid, in_test) if len(classes) else ():
         present = np.bincount(y[part], minlength=len(classes))
         if not present.all():
@@ -116,6 +138,31 @@ def _draw(
     return rest, in_valid, in_test
 
 
+def _sizes(n: int, classes: np.ndarray, valid: float, test: float, source: str) -> tuple[int, int]:
+    n_valid, n_test = (_size(name, f, n) for name, f in (("valid", valid), ("test", test)))
+    n_train = n - n_valid - n_test
+    if min(n_train, n_valid, n_test) < max(len(classes), 1):
+        every = f" of every class, and there are {len(classes)}" if len(classes) else ""
+        raise UserError(
+            f"data.valid={valid}, data.test={test} split the {n} examples of {source} into "
+            f"{max(n_train, 0)} train, {n_valid} valid, {n_test} test: each needs one{every}"
+        )
+    return n_valid, n_test
+
+
+def _spread(
+    y: np.ndarray, classes: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Labels and strata at all rows, 0 where there is none; the rows that a stratum needs."""
+    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
+    if known.all():
+        return y, stratum, least
+    at_all = [np.zeros(len(known), values.dtype) for values in (y, stratum)]
+    for values, one in zip(at_all, (y, stratum), strict=True):
+        values[known] = one
+    return *at_all, least
+
+
 def make_split_task(
     x: dict[str, np.ndarray],
     y: np.ndarray,
@@ -124,16 +171,22 @@ def make_split_task(
     labels: int,
     seed: int,
     source: str,
+    kinds: Mapping[str, str] | None = None,
+    groups: np.ndarray | None = None,
+    known: np.ndarray | None = None,
 ) -> Task:
     """A task whose splits are given, and whose inputs are taken as they are.
 
     Args:
       x: name → (n, ...) numbers, ready for training: see `Split.x` and `scaling`.
-      y: (n,) labels, see `make_task`.
-      parts: row numbers of the training, validation and test split.
-      labels: how many training pairs carry a label, stratified, placed first; 0 = all.
+      y: labels of the `known` rows, see `make_task`.
+      parts: row numbers of the training, validation and test split; all of the last two are known.
+      labels: how many training pairs carry a label, stratified, placed first; see `make_task`.
       seed: of their choice, and of the order of the training pairs.
       source: the file or dataset, for the message of an error.
+      kinds: name → one of `kinds.KINDS`; None tells by shape and type, `kinds.ready`.
+      groups: (n,) numbers, equal for rows that belong together.
+      known: (n,) bool, the rows that have a label.
 
     Returns:
       The task.
@@ -142,24 +195,38 @@ def make_split_task(
       UserError: one line that names `source`, the array or the field.
     """
     y, classes = _encode(y, source)
-    x = {name: _checked(name, value, len(y), source) for name, value in x.items()}
-    for name, part in zip(("train", "valid", "test"), parts, strict=True):
+    known = np.ones(len(y), bool) if known is None else known
+    x = {name: checks.modality(name, value, len(known), source) for name, value in x.items()}
+    y, stratum, least = _spread(y, classes, known)
+    in_train, in_valid, in_test = parts
+    for name, part in (
+        ("train", in_train[known[in_train]]),
+        ("valid", in_valid),
+        ("test", in_test),
+    ):
         present = np.bincount(y[part], minlength=len(classes)) if len(classes) else np.ones(1)
         if not len(part):
             raise UserError(f"{source}: no examples in its {name} split")
         if not present.all():
             missing = classes[present.argmin()].item()
             raise UserError(f"{source}: its {name} split has no example of class {missing!r}")
-    in_train, in_valid, in_test = parts
-    _check_labels(labels, len(in_train), len(classes), source)
     shuffled = np.random.default_rng(seed).permutation(in_train)
-    stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
-    labelled, unlabelled = strata.pick(shuffled, stratum, labels or len(in_train), least)
-    return _task(x, y, classes, (labelled, unlabelled, in_valid, in_test))
+    spare, shuffled = shuffled[~known[shuffled]], shuffled[known[shuffled]]
+    labels = _labels(labels, len(shuffled), len(classes), source)
+    ties = np.random.default_rng([seed, 1])
+    labelled, unlabelled = strata.pick(shuffled, stratum, labels, least, ties)
+    rows = labelled, np.concatenate([unlabelled, spare]), in_valid, in_test
+    return _task(x, y, classes, rows, kinds=kinds, groups=groups)
 
 
 def _task(
-    x: dict[str, np.ndarray], y: np.ndarray, classes: np.ndarray, rows: Sequence[np.ndarray]
+    x: dict[str, np.ndarray],
+    y: np.ndarray,
+    classes: np.ndarray,
+    rows: Sequence[np.ndarray],
+    *,
+    kinds: Mapping[str, str] | None,
+    groups: np.ndarray | None,
 ) -> Task:
     """`rows`: labelled and unlabelled training pairs, validation, test."""
     labelled, unlabelled, in_valid, in_test = rows
@@ -170,16 +237,25 @@ def _task(
         train=Split(tuple(a[in_train] for a in x.values()), y[labelled]),
         valid=Split(tuple(a[in_valid] for a in x.values()), y[in_valid]),
         test=Split(tuple(a[in_test] for a in x.values()), y[in_test]),
+        kinds=tuple(kinds[name] for name in x) if kinds else (),
+        groups=None
+        if groups is None
+        else tuple(groups[part].astype(np.int32) for part in (in_train, in_valid, in_test)),
     )
 
 
-def _check_labels(labels: int, n_train: int, classes: int, source: str) -> None:
+def _labels(labels: int, n_train: int, classes: int, source: str) -> int:
+    """How many training pairs carry a label."""
     if isinstance(labels, bool) or not isinstance(labels, (int, np.integer)) or labels < 0:
         raise UserError(f"data.labels={labels!r} must be a whole number, 0 (all) or more")
-    if labels > n_train:
-        raise UserError(f"data.labels={labels}: {source} leaves only {n_train} training examples")
     if 0 < labels < classes:
         raise UserError(f"data.labels={labels} is below the {classes} classes of {source}")
+    if labels > n_train:
+        notes.once(
+            f"{source} labels {labels}",
+            f"data.labels={labels}: {source} leaves {n_train} training examples; all are taken",
+        )
+    return min(labels or n_train, n_train)
 
 
 def _encode(y: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +265,7 @@ def _encode(y: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
     if not len(y):
         raise UserError(f"{source}: no examples")
     if y.dtype.kind == "f":
-        _check_finite("labels", y, source)
+        checks.finite("labels", y, source)
         if y.min() == y.max():
             raise UserError(f"{source}: every label is {y[0]}, nothing to learn")
         return y.astype(np.float32), np.empty(0)
@@ -202,32 +278,6 @@ def _encode(y: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
     if len(classes) == 1:
         raise UserError(f"{source}: every label is {classes[0].item()!r}, nothing to learn")
     return indices.astype(np.int32), classes
-
-
-def _checked(name: str, value: np.ndarray, n: int, source: str) -> np.ndarray:
-    if value.dtype.kind not in "biuf":
-        raise UserError(f"{source}: array {name!r} holds {value.dtype}, not numbers")
-    if value.ndim == 0 or len(value) != n:
-        rows = f"{len(value)} rows" if value.ndim else "no rows"
-        raise UserError(f"{source}: array {name!r} has {rows}, but there are {n} labels")
-    if not value.size:
-        raise UserError(f"{source}: array {name!r} of shape {value.shape} is empty")
-    _check_finite(name, value, source)
-    return value[:, None] if value.ndim == 1 else value
-
-
-def _check_finite(name: str, value: np.ndarray, source: str) -> None:
-    if value.dtype.kind != "f":
-        return
-    with np.errstate(over="ignore"):
-        bad = ~np.isfinite(value.astype(np.float32, copy=False))
-    if bad.any():
-        at = tuple(int(i) for i in np.unravel_index(bad.argmax(), bad.shape))
-        column = f", column {', '.join(map(str, at[1:]))}" if at[1:] else ""
-        raise UserError(
-            f"{source}: array {name!r} holds {value[at]} in row {at[0]}{column} (counted from 0), "
-            "which is not a finite float32 number"
-        )
 
 
 def _size(name: str, fraction: float, n: int) -> int:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from redalign_jax.data import kinds
+
 
 class Split(NamedTuple):
     """Paired examples: row i of every modality describes the same thing.
@@ -13,11 +15,11 @@ class Split(NamedTuple):
     Attributes:
       x: one array (n, ...) per modality, in the order of `Task.modalities`. Any numeric dtype;
         training casts batches to float32, so binary inputs can stay one byte wide. What an array
-        is shows in its shape and type:
-        (n, h, w, c) uint8: images and spectrograms, levels 0..255, see `to_float`;
-        (n, t, d) float32: sequences of up to t steps; after its end a sequence is zero, `lengths`;
-        (n, t) int32: texts of up to t tokens, numbered from 1; after its end a text is zero;
-        anything else: numbers without an order.
+        is, `Task.kinds` says:
+        "image": (n, h, w, c), uint8 levels 0..255, see `to_float`, or float32;
+        "sequence": (n, t, d) float32, up to t steps; after its end a sequence is zero, `lengths`;
+        "tokens": (n, t) int32, texts of up to t tokens from 1 on; after its end a text is zero;
+        "vector": (n, ...), numbers without an order.
       y: labels of the *first* rows, (n_labelled,) with n_labelled ≤ n: int32 class indices, or
         float32 targets of a regression. Only a training split has fewer labels than rows.
     """
@@ -40,6 +42,12 @@ class Task:
         source knows them; they become columns of the results and may take a second to compute.
         Columns are `pid_redundancy`, `pid_unique_<modality>`, `pid_synergy` (nats) and
         `shared_fraction_<modality>`.
+      groups: for train, valid and test one (n,) int32 array, a number per row of the split, the
+        same for rows that belong together: exact copies, or rows that share a value of the user's
+        `groups`. Numbers mean the same in all three. None where every row is a group of its own.
+        Folds and resamples keep a group whole.
+      kinds: what every modality's arrays are, of `kinds.KINDS`; if not given, as `kinds.ready` has
+        it.
     """
 
     modalities: tuple[str, ...]
@@ -49,6 +57,13 @@ class Task:
     test: Split
     known: dict[tuple[str, str], float] = field(default_factory=dict)
     facts: Callable[[], dict[str, float]] = dict
+    groups: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    kinds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Fills in the kinds."""
+        if not self.kinds:
+            object.__setattr__(self, "kinds", tuple(map(kinds.ready, self.train.x)))
 
 
 def to_float(x: Any) -> Any:

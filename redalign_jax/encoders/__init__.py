@@ -1,5 +1,7 @@
 """Encoders, as flax.linen modules that are only ever used through `init` and `apply`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -10,35 +12,29 @@ from redalign_jax.encoders.mlp import ACTIVATIONS, DTYPES, MLP
 from redalign_jax.encoders.transformer import SequenceTransformer, ViT
 from redalign_jax.errors import UserError
 
-# What each kind reads; see `data.task.Split.x`.
+# What each reads, of `data.kinds.KINDS`.
 KINDS = {
-    "mlp": ("numbers", "image", "sequence"),
-    "cnn": ("image", "sequence"),  # or a picture with one channel
+    "mlp": ("vector", "image", "sequence"),
+    "cnn": ("image", "sequence"),  # steps × features as a picture with one channel
     "vit": ("image",),
-    "transformer": ("sequence", "text"),
-    "bag": ("text",),
+    "transformer": ("sequence", "tokens"),
+    "bag": ("tokens",),
 }
-AUTO = {"numbers": "mlp", "image": "cnn", "sequence": "transformer", "text": "bag"}
+AUTO = {"vector": "mlp", "image": "cnn", "sequence": "transformer", "tokens": "bag"}
 
-__all__ = ["ACTIVATIONS", "AUTO", "CNN", "DTYPES", "KINDS", "MLP", "build", "form", "kinds"]
-
-
-def form(x: np.ndarray) -> str:
-    """What an input is: "image", "sequence", "text" or "numbers"; see `data.task.Split.x`."""
-    if x.ndim == 4:
-        return "image"
-    if x.ndim == 2 and x.dtype == np.int32:
-        return "text"
-    return "sequence" if x.ndim == 3 and x.dtype.kind == "f" else "numbers"
+__all__ = ["ACTIVATIONS", "AUTO", "CNN", "DTYPES", "KINDS", "MLP", "build", "kinds"]
 
 
-def kinds(config: ConfigDict, inputs: dict[str, list[np.ndarray]]) -> tuple[str, ...]:
+def kinds(
+    config: ConfigDict, inputs: dict[str, list[np.ndarray]], what: Sequence[str]
+) -> tuple[str, ...]:
     """The kind of every modality's encoder.
 
     Args:
       config: the section `encoder`; its `kind` is one for all, one per modality between commas, or
         "auto", one that suits each input.
       inputs: name → the arrays of the splits.
+      what: the kind of every modality, `Task.kinds`.
 
     Raises:
       UserError: a kind that cannot read the modality, or not one per modality.
@@ -50,12 +46,12 @@ def kinds(config: ConfigDict, inputs: dict[str, list[np.ndarray]]) -> tuple[str,
             f"{', '.join(inputs)}"
         )
     found = []
-    for kind, (name, (x, *_)) in zip(
-        named * (len(inputs) // len(named)), inputs.items(), strict=True
+    for kind, (name, (x, *_)), form in zip(
+        named * (len(inputs) // len(named)), inputs.items(), what, strict=True
     ):
-        kind = AUTO[form(x)] if kind == "auto" else kind
-        if form(x) not in KINDS[kind]:
-            raise UserError(f"encoder.kind: {kind!r} does not read {name!r}, which is {form(x)}")
+        kind = AUTO[form] if kind == "auto" else kind
+        if form not in KINDS[kind]:
+            raise UserError(f"encoder.kind: {kind!r} does not read {name!r}, which is {form}")
         if kind == "cnn" and min(x.shape[1:3]) < 2 ** len(config.widths):
             raise UserError(
                 f"encoder.widths: {len(config.widths)} stages halve the images of {name!r}, "
@@ -66,18 +62,21 @@ def kinds(config: ConfigDict, inputs: dict[str, list[np.ndarray]]) -> tuple[str,
 
 
 def build(
-    config: ConfigDict, inputs: dict[str, list[np.ndarray]], features: int
+    config: ConfigDict, inputs: dict[str, list[np.ndarray]], what: Sequence[str], features: int
 ) -> tuple[nn.Module, ...]:
     """The encoder of every modality, (n, ...) → (n, features); arguments as for `kinds`."""
     return tuple(
-        _module(kind, config, arrays, features)
-        for kind, arrays in zip(kinds(config, inputs), inputs.values(), strict=True)
+        _module(kind, config, arrays, form == "tokens", features)
+        for kind, arrays, form in zip(
+            kinds(config, inputs, what), inputs.values(), what, strict=True
+        )
     )
 
 
-def _module(kind: str, config: ConfigDict, arrays: list[np.ndarray], features: int) -> nn.Module:
+def _module(
+    kind: str, config: ConfigDict, arrays: list[np.ndarray], text: bool, features: int
+) -> nn.Module:
     widths = tuple(config.widths)
-    text = form(arrays[0]) == "text"
     vocabulary = 1 + max(int(x.max()) for x in arrays) if text else 0
     blocks = {"depth": config.depth, "heads": config.heads, "dtype": config.dtype}
     if kind == "bag":

@@ -5,21 +5,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redalign_jax.data import splits
+from redalign_jax.data import notes, splits, strata
 from redalign_jax.errors import UserError
 
 FIELDS = {"labels": 0, "valid": 0.1, "test": 0.2, "seed": 0, "source": "mine.npz"}
 
 
+def row(n):
+    """A modality that tells rows apart after scaling: ten bits, ±1, of scattered numbers."""
+    code = (np.arange(n) * 389 + 77) % 1021
+    return 2.0 * ((code[:, None] >> np.arange(10)) & 1) - 1
+
+
 def task(y, x=None, **fields):
     return splits.make_task(
-        {"id": np.eye(len(y))} if x is None else x, np.asarray(y), **{**FIELDS, **fields}
+        {"id": row(len(y))} if x is None else x, np.asarray(y), **{**FIELDS, **fields}
     )
 
 
 def ids(split):
-    """The original rows, from a one-hot modality: its own column is the largest of a row."""
-    return split.x[0].argmax(axis=1)
+    """The original rows, from the modality `row`: a bit is 1 where it is above the mean."""
+    code = ((split.x[0] > 0) << np.arange(10)).sum(axis=1)
+    return (code - 77) * pow(389, -1, 1021) % 1021
 
 
 @given(
@@ -61,7 +68,7 @@ def test_splits_are_disjoint_complete_and_stratified(counts, valid, test, seed, 
 
 def test_splits_depend_on_seed_and_labels_alone():
     y = np.arange(120) % 4
-    eye = np.eye(120)
+    eye = row(120)
     one = task(y, seed=3)
     noise = np.random.default_rng(0).normal(size=(120, 2))
     two = task(y, {"id": eye, "noise": noise}, seed=3)
@@ -93,7 +100,7 @@ def test_standardisation_uses_the_training_pairs_only():
     y = np.arange(100) % 2
     dense = rng.normal(5.0, 3.0, size=(100, 3))
     image = rng.integers(0, 256, size=(100, 4, 2, 1)).astype(np.uint8)
-    got = task(y, {"id": np.eye(100), "dense": dense, "image": image}, labels=10)
+    got = task(y, {"id": row(100), "dense": dense, "image": image}, labels=10)
     train = ids(got.train)
     assert len(train) == 70
     for index, x in ((1, dense), (2, image.astype(np.float64))):
@@ -106,19 +113,19 @@ def test_standardisation_uses_the_training_pairs_only():
             )
     # What is held out has no influence.
     held_out = np.setdiff1d(np.arange(100), train)
-    dense[held_out] *= 1e3
-    again = task(y, {"id": np.eye(100), "dense": dense}, labels=10)
+    dense[held_out] *= 2
+    again = task(y, {"id": row(100), "dense": dense}, labels=10)
     assert np.array_equal(again.train.x[1], got.train.x[1])
     assert not np.allclose(again.test.x[1], got.test.x[1])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.uint8, bool])
-def test_constant_column_is_kept_and_centred(dtype):
+def test_a_constant_column_is_zero(dtype):
     y = np.arange(60) % 3
     constant = np.full(60, 0.1).astype(dtype)  # its mean over 42 rows is not exactly 0.1
-    got = task(y, {"x": np.stack([constant, np.arange(60).astype(dtype)], axis=1)})
+    got = task(y, {"x": np.stack([constant, (np.arange(60) % 7).astype(dtype)], axis=1)})
     assert got.train.x[0].shape == (42, 2)
-    np.testing.assert_allclose(got.train.x[0][:, 0], 0, atol=1e-3)
+    assert not any(split.x[0][:, 0].any() for split in (got.train, got.valid, got.test))
     assert got.train.x[0][:, 1].std() == pytest.approx(1, abs=1e-3)
 
 
@@ -179,9 +186,18 @@ def with_value(value, dtype=np.float64):
         (Y, {"a": X[:29]}, {}, "mine.npz: array 'a' has 29 rows, but there are 30 labels"),
         (Y, {"a": np.float64(1)}, {}, "array 'a' has no rows"),
         (Y, with_value(np.nan), {}, "array 'a' holds nan in row 7, column 1"),
+        (
+            Y,
+            {"a": np.where(np.arange(30)[:, None] < 9, np.nan, X)},
+            {},
+            "'a': 9 of 30 rows are missing (nan throughout), 0 others have holes",
+        ),
+        (Y, {"a": X.T}, {}, "its 30 columns match them: transpose it"),
+        (Y, {"fusion": X}, {}, "an array cannot be called 'fusion'"),
+        (Y, {"a|b": X}, {}, "an array cannot be called 'a|b'"),
         (Y, with_value(-np.inf, np.float16), {}, "array 'a' holds -inf in row 7, column 1"),
         (Y, with_value(1e39), {}, "holds 1e+39 in row 7, column 1"),
-        (Y, {"a": X[:, 0] * np.nan}, {}, "holds nan in row 0 (counted"),
+        (Y, {"a": X[:, 0] * np.nan}, {}, "holds nan in row 0 (counted from 0)"),
         (Y, {"a": np.full((30, 2), "?")}, {}, "array 'a' holds <U1, not numbers"),
         (Y, {"a": X.astype(object)}, {}, "array 'a' holds object, not numbers"),
         (Y, {"a": X.astype(complex)}, {}, "array 'a' holds complex128, not numbers"),
@@ -194,7 +210,6 @@ def with_value(value, dtype=np.float64):
         (Y.astype(object), None, {}, "labels of type object"),
         (Y.astype("M8[s]"), None, {}, "labels of type datetime64[s]"),
         (Y, None, {"labels": 2}, "data.labels=2 is below the 3 classes of mine.npz"),
-        (Y, None, {"labels": 22}, "data.labels=22: mine.npz leaves only 21 training"),
         (Y, None, {"labels": -1}, "data.labels=-1 must be a whole number"),
         (Y, None, {"labels": 10.0}, "data.labels=10.0 must be a whole number"),
         (Y, None, {"valid": 0.0}, "data.valid=0.0 must lie between 0 and 1"),
@@ -227,3 +242,91 @@ def test_choose_keeps_the_order_asked_for():
         splits.choose("a,d", ["a", "b", "c"], "mine.npz")
     with pytest.raises(UserError, match="names 'a' twice"):
         splits.choose("a,a", ["a", "b", "c"], "mine.npz")
+
+
+def test_more_labels_than_there_are_is_all_of_them_and_said(caplog):
+    notes.forget()
+    assert len(task(Y, labels=22).train.y) == 21
+    assert "data.labels=22: mine.npz leaves 21 training examples; all are taken" in caplog.text
+
+
+def test_ties_between_strata_are_drawn():
+    """Of a skewed target the mean of few labels is right over seeds, whatever their number.
+
+    Ties given to the lowest stratum take the lowest three of ten deciles in every seed.
+    """
+    y = np.sort(np.random.default_rng(0).exponential(size=300))
+    for labels in (3, 15):
+        means = [task(y, labels=labels, seed=s).train.y.mean() for s in range(300)]
+        error = np.std(means, ddof=1) / np.sqrt(len(means))
+        assert abs(np.mean(means) - y.mean()) < 4 * error
+    # valid and test splits too: 12 of 10 deciles
+    test = [task(y, test=0.04, seed=s).test.y.mean() for s in range(300)]
+    assert abs(np.mean(test) - y.mean()) < 4 * np.std(test, ddof=1) / np.sqrt(300)
+
+
+@given(
+    counts=st.lists(st.integers(0, 30), min_size=1, max_size=8).filter(lambda c: sum(c) > 0),
+    least=st.integers(0, 1),
+    part=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=200, deadline=None)
+def test_seats_add_up_and_stay_within_one_of_their_share(counts, least, part, seed):
+    counts = np.array(counts)
+    least_total = int(np.minimum(least, counts).sum())
+    total = least_total + round(part * (counts.sum() - least_total))
+    seats = strata.quotas(counts, total, least, np.random.default_rng(seed))
+    share = counts * total / counts.sum()
+    assert seats.sum() == total and (seats >= np.minimum(least, counts)).all()
+    if not least:
+        assert (np.abs(seats - share) < 1).all()
+
+
+def test_rows_without_a_label_are_training_pairs():
+    y = np.arange(200) % 4
+    known = np.random.default_rng(0).random(200) < 0.5
+    got = splits.make_task({"id": row(200)}, y[known], known=known, **FIELDS)
+    rows = [ids(s) for s in (got.train, got.valid, got.test)]
+    assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(200))
+    for split, r in zip((got.train, got.valid, got.test), rows, strict=True):
+        assert known[r[: len(split.y)]].all() and np.array_equal(split.y, y[r[: len(split.y)]])
+    assert not known[rows[0][len(got.train.y) :]].any()
+    assert len(got.valid.y) == len(rows[1]) and len(got.test.y) == len(rows[2])
+
+
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=40, max_size=60),
+    some=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+@settings(max_examples=25, deadline=None)
+def test_groups_stay_whole_and_every_seed_has_the_same_sizes(sizes, some, seed):
+    rng = np.random.default_rng(seed)
+    groups = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    y = groups % 2
+    known = rng.random(len(y)) < 0.7 if some else np.ones(len(y), bool)
+    shapes, tested = set(), []
+    for s in range(4):
+        got = splits.make_task(
+            {"id": row(len(y))}, y[known], **{**FIELDS, "seed": s}, groups=groups, known=known
+        )
+        parts = (got.train, got.valid, got.test)
+        rows = [ids(part) for part in parts]
+        assert len(np.unique(np.concatenate(rows))) == sum(map(len, rows))
+        for part, r, group in zip(parts, rows, got.groups, strict=True):
+            assert np.array_equal(group, groups[r])
+            assert np.array_equal(part.y, y[r[: len(part.y)]])
+        for a, b in ((0, 1), (0, 2), (1, 2)):
+            assert not set(groups[rows[a]]) & set(groups[rows[b]])
+        shapes.add(tuple((len(part.x[0]), len(part.y)) for part in parts))
+        tested.append(frozenset(rows[2]))
+    assert len(shapes) == 1 and len(set(tested)) > 1
+    ((train, valid, test),) = shapes
+    assert valid == (round(0.1 * known.sum()),) * 2 and test == (round(0.2 * known.sum()),) * 2
+    assert train[1] >= 0.5 * known.sum()
+
+
+def test_groups_that_make_no_splits_are_one_line():
+    with pytest.raises(UserError, match="the 2 groups of mine.npz, whose rows belong together"):
+        task(np.arange(60) % 2, groups=np.arange(60) // 30)

@@ -1,0 +1,150 @@
+"""Labels as people bring them: which rows have one, and whether they are classes or a target."""
+
+import numpy as np
+
+from redalign_jax.data import notes
+from redalign_jax.errors import UserError
+
+TARGETS = ("", "classes", "regression")
+MISSING = "missing"  # value of `data.unlabelled`: NaN, and the texts that stand for it
+_TEXTS = ("", "nan", "NaN", "None", "<NA>", "NaT")
+_FEW = 10  # values of a floating target that look like classes
+
+
+def read(
+    y: np.ndarray, *, unlabelled: str, target: str, source: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of the rows that have one.
+
+    (n, 1) is taken as (n,), and one-hot rows as the column of their 1. A floating target of two
+    values is two classes. What looks like a class and may be the lack of one is refused, or named,
+    until `unlabelled` says so.
+
+    Args:
+      y: of the file.
+      unlabelled: the value, as text, that stands for "no label"; "missing" for NaN and the texts
+        "", nan, NaN, None, <NA>, NaT; "" for none.
+      target: "classes", "regression", or "" to tell by the type: floating point is a regression.
+      source: the file, for what is said.
+
+    Returns:
+      The labels of the rows that have one, and (n,) bool, which these are.
+
+    Raises:
+      UserError: one line that says what they look like and what to do.
+    """
+    if target not in TARGETS:
+        raise UserError(f"data.target: {target!r} is not one of classes, regression")
+    y = _flat(y, source)
+    if y.dtype.kind not in "biufUS":
+        raise UserError(
+            f"{source}: labels of type {y.dtype}; classes are integers, booleans or strings, the "
+            "target of a regression is floating point"
+        )
+    y = y.astype(y.dtype.newbyteorder("="))
+    without = _without(y, unlabelled, source)
+    y = y[~without]
+    if not len(y):
+        raise UserError(f"{source}: no row has a label")
+    if without.any():
+        notes.once(
+            f"{source} unlabelled",
+            f"{source}: {without.sum()} of {len(without)} rows have no label; they are trained on "
+            "as pairs alone",
+        )
+    return _typed(y, target, source), ~without
+
+
+def _flat(y: np.ndarray, source: str) -> np.ndarray:
+    if y.ndim == 2 and y.shape[1] == 1:
+        return y[:, 0]
+    if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf":
+        if len(y) and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+            notes.once(
+                f"{source} one-hot",
+                f"{source}: the labels are one-hot; class k is column k, as of labels.argmax(1)",
+            )
+            return y.argmax(axis=1)
+        raise UserError(
+            f"{source}: the labels must be one per example, not of shape {y.shape}; of one-hot "
+            "rows, each with a single 1, labels.argmax(1) would be taken"
+        )
+    if y.ndim != 1:
+        raise UserError(f"{source}: the labels must be one per example, not of shape {y.shape}")
+    return y
+
+
+def _without(y: np.ndarray, unlabelled: str, source: str) -> np.ndarray:
+    """Which rows have no label."""
+    text = y if y.dtype.kind == "U" else None
+    if y.dtype.kind == "S":
+        text = np.char.decode(y, "utf-8", "replace")
+    missing = np.isin(text, _TEXTS) if text is not None else np.zeros(len(y), bool)
+    if y.dtype.kind == "f":
+        missing = np.isnan(y)
+    if unlabelled == MISSING or (unlabelled == "nan" and y.dtype.kind == "f"):
+        without = missing
+    elif unlabelled:
+        without = missing = _equal(y, text, unlabelled)
+    else:
+        without = np.zeros(len(y), bool)
+    if unlabelled and not without.any():
+        raise UserError(f"data.unlabelled={unlabelled!r}: no label of {source} is that")
+    if (missing & ~without).any():
+        found = y.dtype.type("nan") if text is None else text[missing][0]
+        raise UserError(
+            f"{source}: {missing.sum()} of {len(y)} labels are {str(found)!r}, which is no class; "
+            f"to train on these rows as pairs without a label: --config.data.unlabelled={MISSING} "
+            "(if it is a class, give it another name)"
+        )
+    if not unlabelled and y.dtype.kind == "i" and y.min(initial=0) == -1:
+        others = np.unique(y[y >= 0])
+        if len(others) > 1:
+            notes.once(
+                f"{source} -1",
+                f"{source}: {(y == -1).sum()} of {len(y)} labels are -1, taken as a class; if it "
+                "means that there is no label: --config.data.unlabelled=-1",
+            )
+    return without
+
+
+def _equal(y: np.ndarray, text: np.ndarray | None, value: str) -> np.ndarray:
+    if text is not None:
+        return text == value
+    try:
+        return y == float(value)
+    except ValueError:
+        return np.zeros(len(y), bool)
+
+
+def _typed(y: np.ndarray, target: str, source: str) -> np.ndarray:
+    """Integers or texts for classes, floating point for a regression."""
+    if target == "regression":
+        if y.dtype.kind in "US":
+            raise UserError(f"data.target: the labels of {source} are texts, no regression")
+        return y if y.dtype.kind == "f" else y.astype(np.float64)
+    values, counts = np.unique(y, return_counts=True)
+    if y.dtype.kind == "f" and np.isfinite(y).all():
+        if target == "classes" or len(values) == 2:
+            if not target:
+                notes.once(
+                    f"{source} two values",
+                    f"{source}: the labels are {values[0]:g} and {values[1]:g}, taken as two "
+                    "classes; for a regression: --config.data.target=regression",
+                )
+            whole = (np.abs(y) < 2**53).all() and (y == np.rint(y)).all()
+            return y.astype(np.int64 if whole else str)
+        if 2 < len(values) <= _FEW and len(y) > 5 * _FEW:
+            notes.once(
+                f"{source} few values",
+                f"{source}: floating-point labels with {len(values)} values only, taken as a "
+                "regression; for classes: --config.data.target=classes",
+            )
+    elif y.dtype.kind in "iu" and not target and len(values) > _FEW and counts.min() < 3:
+        k = counts.argmin()
+        raise UserError(
+            f"{source}: class {values[k].item()!r} has {counts[k]} of {len(y)} examples, too few "
+            "for train, valid and test; if the labels are amounts, for a regression: "
+            "--config.data.target=regression"
+        )
+    return y
