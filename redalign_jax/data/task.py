@@ -40,6 +40,10 @@ class Task:
         source knows them; they become columns of the results and may take a second to compute.
         Columns are `pid_redundancy`, `pid_unique_<modality>`, `pid_synergy` (nats) and
         `shared_fraction_<modality>`.
+      groups: for train, valid and test one (n,) int32 array, a number per row of the split, the
+        same for rows that belong together: exact copies, or rows that share a value of the user's
+        `groups`. Numbers mean the same in all three. None where every row is a group of its own.
+        Folds and resamples keep a group whole.
     """
 
     modalities: tuple[str, ...]
@@ -49,6 +53,7 @@ class Task:
     test: Split
     known: dict[tuple[str, str], float] = field(default_factory=dict)
     facts: Callable[[], dict[str, float]] = dict
+    groups: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
 
 def to_float(x: Any) -> Any:
