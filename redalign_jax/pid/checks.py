@@ -71,6 +71,8 @@ def labels(y: ArrayLike, bins: int, folds: int) -> tuple[np.ndarray, np.ndarray,
         raise UserError(
             f"y: {len(values)} classes; at most {MOST_CLASSES} can be decomposed, merge some"
         )
+    if 0 < clusters < len(values):
+        raise UserError(f"clusters: {clusters} is below {len(values)} classes; 0 chooses")
     counts = np.bincount(y)
     if counts.min() < folds:
         rarest = values[counts.argmin()].item()

@@ -13,7 +13,6 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from redalign_jax.errors import UserError
 from redalign_jax.pid import checks, crossfit, intervals, tables
 from redalign_jax.pid import groups as rows_together
 from redalign_jax.pid.crossfit import Recipe
@@ -173,10 +172,13 @@ def _values(v: np.ndarray) -> Values:
     return Values(float(v[0]), v[1:3], float(v[3]), v[4:6], float(v[6]), v[7:9], float(v[9]))
 
 
-def steps(modalities: int, resamples: int = 10, **recipe: Any) -> int:
-    """Optimiser steps that `estimate_pairs` of so many modalities takes."""
-    inputs = modalities + math.comb(modalities, 2)
-    return (resamples + 1) * inputs * crossfit.steps(Recipe(**recipe))
+def work(
+    modalities: int, *, clusters: int = 0, bins: int = 4, resamples: int = 10, **recipe: Any
+) -> tuple[int, int]:
+    """Optimiser steps that `estimate_pairs` takes with these options, and classifiers it trains."""
+    how = Recipe(**recipe)
+    inputs = (resamples + 1) * (modalities + math.comb(modalities, 2))
+    return inputs * crossfit.steps(how), inputs * how.folds * how.members
 
 
 def estimate_pairs(
@@ -200,8 +202,7 @@ def estimate_pairs(
       key: of everything random. A pair comes out as it does from `estimate` with this key, if the
         other modalities hold no copies.
       names: of the arrays, for the messages of errors; default x1, x2, …
-      advance: called with the optimiser steps of every classifier that has been trained, of
-        `steps` in all.
+      advance: called with the optimiser steps that an input's classifiers took, of `work` in all.
       groups, clusters, bins, resamples, recipe: see `estimate`.
 
     Returns:
@@ -214,10 +215,8 @@ def estimate_pairs(
     how = how._replace(widths=tuple(how.widths))
     checks.options(how, clusters, bins, resamples)
     names = names or [f"x{i + 1}" for i in range(len(x))]
-    labels, values, edges = checks.labels(y, bins, how.folds)
+    labels, values, edges = checks.labels(y, bins, how.folds, clusters)
     classes = len(values)
-    if 0 < clusters < classes:
-        raise UserError(f"clusters: {clusters} is below {classes} classes; 0 chooses")
     n = len(labels)
     arrays = checks.inputs(x, names, n)
     group = rows_together.of_rows(arrays, names, groups)

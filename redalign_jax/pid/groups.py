@@ -104,10 +104,13 @@ def _joined(ties: Sequence[np.ndarray], n: int) -> np.ndarray:
 
 
 def label(y: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """The most frequent class of every group, (groups,); the least of several."""
-    counts = np.zeros((group.max() + 1, y.max() + 1), np.int64)
-    np.add.at(counts, (group, y), 1)
-    return counts.argmax(axis=1)
+    """The most frequent class of every group, (groups,), the least of several; −1 of none."""
+    classes = y.max() + 1
+    both, counts = np.unique(group.astype(np.int64) * classes + y, return_counts=True)
+    found = np.full(group.max() + 1, -1)
+    order = np.lexsort((-both, counts))  # later ones overwrite
+    found[both[order] // classes] = both[order] % classes
+    return found
 
 
 def deal(
