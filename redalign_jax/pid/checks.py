@@ -51,7 +51,9 @@ def binned(y: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
     return number, values[cut] / 2 + values[cut + 1] / 2
 
 
-def labels(y: ArrayLike, bins: int, folds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def labels(
+    y: ArrayLike, bins: int, folds: int, clusters: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Class indices (n,), what the classes are called (C,), and the edges of bins."""
     y = np.asarray(y)
     if y.ndim != 1:

@@ -237,8 +237,8 @@ def section(table: pd.DataFrame, figure: str) -> str:
             "more so with few examples.",
             "Synergy is the least certain number here, a difference of terms that are estimated in "
             "two ways: small values say little.",
-            "Intervals are for new examples of the same kind. Where a part is 0, the examples cannot "
-            "tell less than the bound from nothing; a share of what may be nothing is not known.",
+            "Intervals are for new examples of the same kind. Where a part is 0, less than the "
+            "bound cannot be told from nothing; a share of what may be nothing is not known.",
         ]
     if table["binned"].any():
         limits.append(
