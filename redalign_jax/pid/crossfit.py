@@ -125,6 +125,29 @@ def _train(model: Model, plan: Plan, hyper: Hyper, x: Array, y: Array, fold: Par
     return jax.lax.map(one, fold, batch_size=at_once)
 
 
+def classifier(classes: int, recipe: Recipe) -> tuple[Model, Hyper]:
+    """What is trained, and how."""
+    # no alignment: strength 0, and a single modality has nothing to be aligned with
+    model = Model(
+        modalities=("x",),
+        classes=classes,
+        encoders=(MLP(recipe.widths, classes),),
+        projector=None,
+        objective="info_nce",
+        schedule="constant",
+        learned_temperature=False,
+        bounded=True,
+    )
+    off = Hyper(*(jnp.float32(0) for _ in Hyper._fields))
+    hyper = off._replace(
+        strength=jnp.zeros(1),
+        temperature=jnp.float32(1),
+        learning_rate=jnp.float32(recipe.learning_rate),
+        weight_decay=jnp.float32(recipe.weight_decay),
+    )
+    return model, hyper
+
+
 def log_posteriors(
     x: np.ndarray, y: np.ndarray, classes: int, parts: list[Partition], recipe: Recipe
 ) -> np.ndarray:
@@ -145,24 +168,7 @@ def log_posteriors(
     Returns:
       (n, C); NaN in rows that are not in `parts`.
     """
-    # no alignment: strength 0, and a single modality has nothing to be aligned with
-    model = Model(
-        modalities=("x",),
-        classes=classes,
-        encoders=(MLP(recipe.widths, classes),),
-        projector=None,
-        objective="info_nce",
-        schedule="constant",
-        learned_temperature=False,
-        bounded=True,
-    )
-    off = Hyper(*(jnp.float32(0) for _ in Hyper._fields))
-    hyper = off._replace(
-        strength=jnp.zeros(1),
-        temperature=jnp.float32(1),
-        learning_rate=jnp.float32(recipe.learning_rate),
-        weight_decay=jnp.float32(recipe.weight_decay),
-    )
+    model, hyper = classifier(classes, recipe)
     folds, rows = parts[0].train.shape
     plan = Plan(_rounded(recipe), min(recipe.batch, rows), LOOKS)
     x, labels = jnp.asarray(x), jnp.asarray(y, jnp.int32)
