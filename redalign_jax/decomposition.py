@@ -1,7 +1,7 @@
 """What the modalities of every task tell about its labels: `--job=decompose`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ import pandas as pd
 from jax import Array
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from redalign_jax import claim, data, devices, pid, results, workdir
 from redalign_jax import config as configs
 from redalign_jax.data import identity, kinds
 from redalign_jax.data.task import Task
+from redalign_jax.pid import checks
+from redalign_jax.progress import Progress
 
 NUMBERS = (
     "redundancy",
@@ -29,6 +30,7 @@ NUMBERS = (
     "information",
     "shared_fraction_first",
     "shared_fraction_second",
+    "redundant_share",
 )
 # an axis that is called like a number of the table
 AXIS_CALLED = {"redundancy": "task_redundancy"}
@@ -45,7 +47,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     Args:
       config: an experiment; only `data`, `decompose` and `sweep.first_seed` matter.
       folder: the workdir, made if need be.
-      progress: show a bar; None shows it on a terminal only.
+      progress: show a bar; None shows it on a terminal, lines elsewhere.
 
     Returns:
       One row per point × pair: task axes (`redundancy` as `task_redundancy`), `first`, `second`,
@@ -62,10 +64,14 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     config = configs.check(config)
     points = configs.data_points(config.data)
     seen: dict[str, dict[str, Any]] = {}
+    options = config.decompose
     with identity.recorded() as content:
         tasks = [data.load(point, config.sweep.first_seed) for _, point in points]
         for (columns, _), task in zip(points, tasks, strict=True):
             identity.check_new(seen, columns, task)
+    for task in tasks:  # before anything is written
+        y = np.concatenate([part.y for part in (task.train, task.valid, task.test)])
+        checks.labels(y, options.bins, options.folds, options.clusters)
     with workdir.held(folder):
         about = claim.admit(folder, config, content, "decompose")
         if _finished(folder, config):
@@ -85,13 +91,16 @@ def _estimate(
     progress: bool | None,
 ) -> pd.DataFrame:
     """The rows of every task."""
-    hidden = None if progress is None else not progress
+    options = config.decompose.to_dict()
+    total, count = np.sum([pid.work(len(t.modalities), **options) for t in tasks], axis=0)
     rows = []
-    with threadpool_limits(1, user_api="blas"), tqdm(total=len(tasks), disable=hidden) as bar:
+    with (
+        threadpool_limits(1, user_api="blas"),
+        Progress(int(total), int(count), progress) as shown,
+    ):
         for (columns, _), task in zip(points, tasks, strict=True):
             columns = {AXIS_CALLED.get(name, name): value for name, value in columns.items()}
-            rows += [columns | row for row in _rows(task, config)]
-            bar.update()
+            rows += [columns | row for row in _rows(task, config, shown.advance)]
     return pd.DataFrame(rows)
 
 
@@ -102,22 +111,44 @@ def _finished(folder: Path, config: ConfigDict) -> bool:
     return held == workdir.plain(config)["decompose"]
 
 
-def labelled(task: Task) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """All labelled examples of a task: an array (n, ...) per modality, and (n,) labels."""
+def labelled(task: Task) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray | None]:
+    """All labelled examples of a task: an array (n, ...) per modality, (n,) labels, and groups."""
     parts = (task.train, task.valid, task.test)
     x = tuple(
         np.concatenate([part.x[m][: len(part.y)] for part in parts])
         for m in range(len(task.modalities))
     )
-    return x, np.concatenate([part.y for part in parts])
+    group = None
+    if task.groups is not None:
+        pieces = zip(task.groups, parts, strict=True)
+        group = np.concatenate([numbers[: len(part.y)] for numbers, part in pieces])
+    return x, np.concatenate([part.y for part in parts]), group
 
 
 def estimates(
-    names: Sequence[str], x: Sequence[np.ndarray], y: np.ndarray, key: Array, options: ConfigDict
+    names: Sequence[str],
+    x: Sequence[np.ndarray],
+    y: np.ndarray,
+    key: Array,
+    options: ConfigDict,
+    groups: np.ndarray | None = None,
+    advance: Callable[[int], None] = lambda steps: None,
 ) -> list[dict[str, Any]]:
-    """The estimated rows of every pair, see `run`; `options` is the section `decompose`."""
+    """The estimated rows of every pair, see `run`.
+
+    Args:
+      names: of the modalities.
+      x: their arrays (n, ...).
+      y: (n,) labels.
+      key: of everything random.
+      options: the section `decompose`.
+      groups: (n,) numbers, equal for rows that belong together.
+      advance: called with optimiser steps done, of `pid.work`.
+    """
     x = [_counts(one) if kinds.ready(one) == "tokens" else one for one in x]
-    found = pid.estimate_pairs(x, y, key, names=names, **options.to_dict())
+    found = pid.estimate_pairs(
+        x, y, key, names=names, groups=groups, advance=advance, **options.to_dict()
+    )
     rows = []
     for a, b in combinations(range(len(names)), 2):
         d = found[a, b]
@@ -137,12 +168,12 @@ def _counts(tokens: np.ndarray) -> np.ndarray:
     return counts[:, 1:]
 
 
-def _rows(task: Task, config: ConfigDict) -> list[dict[str, Any]]:
-    x, y = labelled(task)
+def _rows(task: Task, config: ConfigDict, advance: Callable[[int], None]) -> list[dict[str, Any]]:
+    x, y, group = labelled(task)
     key = jax.random.key(config.sweep.first_seed)
     facts = task.facts()
     rows = []
-    for row in estimates(task.modalities, x, y, key, config.decompose):
+    for row in estimates(task.modalities, x, y, key, config.decompose, group, advance):
         rows.append(row)
         if "pid_redundancy" in facts:
             exact = row | {"examples": 0, "method": "exact"}
@@ -156,14 +187,15 @@ def _rows(task: Task, config: ConfigDict) -> list[dict[str, Any]]:
 
 def _flat(v: pid.Estimate | pid.Values) -> list[float]:
     one = [v.redundancy, *v.unique, v.synergy, *v.information, v.joint_information]
-    return [float(n) for n in (*one, *v.shared_fraction)]
+    return [float(n) for n in (*one, *v.shared_fraction, v.redundant_share)]
 
 
 def _exact(facts: dict[str, float], first: str, second: str) -> list[float]:
     r, s = facts["pid_redundancy"], facts["pid_synergy"]
     u1, u2 = (facts[f"pid_unique_{name}"] for name in (first, second))
     shares = [facts[f"shared_fraction_{name}"] for name in (first, second)]
-    return [r, u1, u2, s, r + u1, r + u2, r + u1 + u2 + s, *shares]
+    both = r + u1 + u2 + s
+    return [r, u1, u2, s, r + u1, r + u2, both, *shares, r / both if both > 0 else np.nan]
 
 
 def short_table(table: pd.DataFrame) -> str:

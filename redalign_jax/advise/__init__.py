@@ -1,7 +1,6 @@
 """Advice for one task: should its encoders be aligned, and how strongly?"""
 
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
-from redalign_jax import claim, data, decomposition, workdir
+from redalign_jax import claim, data, decomposition, pid, workdir
 from redalign_jax import config as configs
 from redalign_jax.advise import decide, pilot, reasons
 from redalign_jax.advise.apply import apply, asked
@@ -18,10 +17,11 @@ from redalign_jax.data import identity
 from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
 from redalign_jax.law.effects import quality_metric
+from redalign_jax.progress import Progress
 
 __all__ = ["advise", "apply"]
 
-FEWEST = 5  # labelled examples in a fold
+FEWEST = 5  # labelled examples in a fold, which needs 2 groups of them
 
 
 def _task(config: ConfigDict) -> Task:
@@ -39,7 +39,7 @@ def _task(config: ConfigDict) -> Task:
     return task
 
 
-def advise(config: ConfigDict, folder: str | Path) -> dict[str, Any]:
+def advise(config: ConfigDict, folder: str | Path, progress: bool | None = None) -> dict[str, Any]:
     """Advice from the labelled training examples alone; validation and test splits stay unseen.
 
     The information in the pairs is estimated, the balanced mechanism is cross-validated at several
@@ -49,12 +49,14 @@ def advise(config: ConfigDict, folder: str | Path) -> dict[str, Any]:
     Args:
       config: an experiment on one task.
       folder: the workdir, made if need be.
+      progress: show a bar; None shows it on a terminal, lines elsewhere.
 
     Returns:
       {"encoders": {name: {"verdict": "align" | "do not align" | "undecided", "strength",
       "strength_interval", "expected_gain", "expected_gain_interval", "reasons"}},
       "pid": one entry per pair, "pilot": what was tried, "config": what `--config.advice` reads}.
-      Gains are in the units of the metric, positive is better; None where nothing was measured.
+      Only "align" has a strength above 0 and an expected gain: against no alignment, in the units
+      of the metric, positive is better, its interval one that holds for all encoders together.
 
     Raises:
       UserError: a config, data or workdir that cannot be used.
@@ -66,24 +68,22 @@ def advise(config: ConfigDict, folder: str | Path) -> dict[str, Any]:
         identity.check_new({}, {}, task)
     with workdir.held(folder):
         about = claim.admit(folder, config, content, "advise")
-        found = _found(config, task)
+        found = _found(config, task, progress)
         claim.write(folder, about)
         workdir.write_json(folder / "advice.json", found)
     return found
 
 
-def _found(config: ConfigDict, task: Task) -> dict[str, Any]:
-    labelled = len(task.train.y)
-    information = _information(task, config)
+def _found(config: ConfigDict, task: Task, progress: bool | None) -> dict[str, Any]:
+    information = _information(task, config, progress)
     own = pilot.configured(config, task)
     table, choice = None, None
-    if labelled >= FEWEST * pilot.FOLDS:
-        table = pilot.run(own, task, config.advise.minutes, config.sweep.first_seed)
+    if min(len(task.train.y) // FEWEST, pilot.units(task) // 2) >= pilot.FOLDS:
+        table = pilot.run(own, task, config.advise.minutes, config.sweep.first_seed, progress)
         metric, _ = quality_metric(table)
         gains = pilot.gains(table, metric)
-        judged = labelled - labelled % pilot.FOLDS
-        most = [_shared_most(name, information) for name in task.modalities]
-        choice = decide.choose(gains, task.modalities, judged, most)
+        units = pilot.units(task)
+        choice = decide.choose(gains, task.modalities, units - units % pilot.FOLDS)
     return {
         "encoders": {
             name: _encoder(task, choice, k, information) for k, name in enumerate(task.modalities)
@@ -94,30 +94,23 @@ def _found(config: ConfigDict, task: Task) -> dict[str, Any]:
     }
 
 
-def _information(task: Task, config: ConfigDict) -> list[dict[str, Any]]:
+def _information(task: Task, config: ConfigDict, progress: bool | None) -> list[dict[str, Any]]:
     """Decompositions of the labelled training examples; empty where they are too few."""
     y = task.train.y
     x = tuple(m[: len(y)] for m in task.train.x)
+    group = None if task.groups is None else task.groups[0][: len(y)]
     key = jax.random.key(config.sweep.first_seed)
     try:
-        with threadpool_limits(1, user_api="blas"):
-            rows = decomposition.estimates(task.modalities, x, y, key, config.decompose)
+        total, count = pid.work(len(x), **config.decompose.to_dict())
+        with threadpool_limits(1, user_api="blas"), Progress(total, count, progress) as shown:
+            rows = decomposition.estimates(
+                task.modalities, x, y, key, config.decompose, group, shown.advance
+            )
     except UserError as error:
         logging.warning("the information cannot be estimated: %s", error)
         return []
     # NaN, a share of nothing, is no JSON
     return [{k: None if v != v else v for k, v in row.items()} for row in rows]
-
-
-def _shared_most(name: str, information: list[dict[str, Any]]) -> float:
-    """The upper end of what a partner shares of its information; inf where it is not known."""
-    ends = [
-        pair[f"shared_fraction_{side}_high"]
-        for pair in information
-        for side in ("first", "second")
-        if pair[side] == name
-    ]
-    return max(ends) if ends and None not in ends else math.inf
 
 
 def _finite(values: tuple[float, ...]) -> list[float] | None:
@@ -127,20 +120,21 @@ def _finite(values: tuple[float, ...]) -> list[float] | None:
 def _encoder(
     task: Task, choice: decide.Choice | None, k: int, information: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    if choice is None:
-        strength, near, gain = configs.BALANCED["strength"], None, None
-        verdict = decide.UNDECIDED
-    else:
-        strength, near, gain = choice.strengths[k], choice.intervals[k], choice.gains[k]
-        verdict = choice.verdicts[k]
-    return {
+    verdict = choice.verdicts[k] if choice else decide.UNDECIDED
+    found = {
         "verdict": verdict,
-        "strength": float(strength),
-        "strength_interval": _finite(near) if near else None,
-        "expected_gain": float(gain.mean) if gain else None,
-        "expected_gain_interval": _finite((gain.low, gain.high)) if gain else None,
+        "strength": float(choice.strengths[k]) if choice else 0.0,
+        "strength_interval": None,
+        "expected_gain": None,
+        "expected_gain_interval": None,
         "reasons": reasons.of(task, choice, k, information),
     }
+    if verdict == decide.ALIGN:
+        gain = choice.gains[k]
+        found["strength_interval"] = [float(v) for v in choice.intervals[k]]
+        found["expected_gain"] = gain.mean
+        found["expected_gain_interval"] = [gain.low, gain.high]
+    return found
 
 
 def _pilot(task: Task, table: Any, choice: decide.Choice | None) -> dict[str, Any]:
@@ -155,14 +149,17 @@ def _pilot(task: Task, table: Any, choice: decide.Choice | None) -> dict[str, An
         "folds": int(trainings["fold"].nunique()),
         "trainings": len(trainings) * len(pilot.candidates(task.modalities)),
         "candidates": [list(s) for s in pilot.candidates(task.modalities)],
-        "gains": {name: [float(v) for v in gains[name].mean(axis=0)] for name in task.modalities},
+        "gains": {
+            name: [None if np.isnan(v) else float(v) for v in gains[name].mean(skipna=False)]
+            for name in task.modalities
+        },
     }
 
 
 def _config(own: ConfigDict, task: Task, choice: decide.Choice | None) -> dict[str, Any]:
     """Strength 0, to compare with, and the advised one, with the schedule that goes with it."""
-    count = len(task.modalities)
-    advised = choice.strengths if choice else (configs.BALANCED["strength"],) * count
-    strengths = [list(s) for s in dict.fromkeys([(0.0,) * count, advised])]
+    nothing = (0.0,) * len(task.modalities)
+    advised = choice.strengths if choice else nothing
+    strengths = [list(s) for s in dict.fromkeys([nothing, advised])]
     hyper = {name: list(own.hyper[name]) for name in configs.BALANCED if name != "strength"}
     return {"modalities": asked(own), "hyper": {"strength": strengths, **hyper}}

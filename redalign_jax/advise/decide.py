@@ -1,6 +1,7 @@
 """From cross-validated gains to strengths and verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from redalign_jax.config import BALANCED
 
 LEVEL = 0.95
 FEWEST = 5  # folds that can be judged
-LITTLE = 0.1  # of an encoder's information; if its partners share less, they have nothing to teach
 ALIGN, ALONE, UNDECIDED = "align", "do not align", "undecided"
 
 
@@ -22,7 +22,7 @@ class Estimate(NamedTuple):
     Attributes:
       mean: of the gain.
       error: its standard error.
-      low, high: the 95 % interval.
+      low, high: the 95 % interval, of this and its family together.
     """
 
     mean: float
@@ -31,7 +31,12 @@ class Estimate(NamedTuple):
     high: float
 
 
-def estimate(changes: np.ndarray, examples: int) -> Estimate:
+@cache
+def _quantile(freedom: int, family: int) -> float:
+    return float(stats.t.ppf(1 - (1 - LEVEL) / (2 * family), freedom))
+
+
+def estimate(changes: np.ndarray, examples: int, family: int = 1) -> Estimate:
     """Mean of cross-validated gains, with an interval for data not seen.
 
         s.e.² = (1/K + 1/(K−1)) s² + 2/n²
@@ -41,18 +46,19 @@ def estimate(changes: np.ndarray, examples: int) -> Estimate:
     keeps gains of a few examples from looking certain.
 
     Args:
-      changes: (K,) mean gain of each fold.
-      examples: n, judged in all folds together.
+      changes: (K,) mean gain of each fold; NaN where a training diverged.
+      examples: n, judged in all folds together; groups, where rows belong together.
+      family: so many intervals are read together; all hold at 95 % (Bonferroni).
 
     Returns:
-      The estimate, its interval infinite with fewer than `FEWEST` folds.
+      The estimate, its interval infinite with fewer than `FEWEST` folds or where any diverged.
     """
     k = len(changes)
     mean = float(np.mean(changes))
-    if k < FEWEST:
+    if k < FEWEST or not np.isfinite(mean):
         return Estimate(mean, np.inf, -np.inf, np.inf)
     error = float(np.sqrt((1 / k + 1 / (k - 1)) * np.var(changes, ddof=1) + 2 / examples**2))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, k - 1)) * error
+    half = _quantile(k - 1, family) * error
     return Estimate(mean, error, mean - half, mean + half)
 
 
@@ -61,107 +67,114 @@ class Choice(NamedTuple):
 
     Attributes:
       candidate: number of the strengths in `pilot.candidates`.
-      strengths: per encoder.
+      strengths: per encoder; 0 unless its verdict is to align.
       verdicts: per encoder.
-      gains: per encoder, at the choice; 0 at strength 0.
-      refused: per encoder at strength 0, what the mechanism would have done to it.
+      gains: per encoder, what was measured: at the choice where it is aligned, else what alignment
+        would have done to it.
       intervals: per encoder, lowest and highest shared strength that is not clearly worse.
+      diverged: per encoder, folds in which it diverged: without alignment, and aligned.
     """
 
     candidate: int
     strengths: tuple[float, ...]
     verdicts: list[str]
     gains: list[Estimate]
-    refused: list[Estimate | None]
     intervals: list[tuple[float, float]]
+    diverged: list[tuple[int, int]]
 
 
-def choose(
-    gains: dict[str, pd.DataFrame],
-    modalities: Sequence[str],
-    examples: int,
-    shared_most: Sequence[float] = (),
-) -> Choice:
+def choose(gains: dict[str, pd.DataFrame], modalities: Sequence[str], examples: int) -> Choice:
     """Strengths and verdicts.
 
-    An encoder that the balanced mechanism clearly hurts, its whole interval below 0, is left alone
-    beside its aligned partners; so is one that it hurts on average, whose partners know less than
-    `LITTLE` of what it tells about the label. Where none is, all share a strength: the mechanism's
-    own, unless another is better by more than a standard error, averaged over encoders. "align"
-    needs an interval above 0.
+    "do not align" needs an interval of the balanced mechanism's gain wholly below 0, "align" one
+    wholly above 0; all else is undecided and stays at strength 0. The intervals hold for all
+    encoders together. Encoders that are not aligned are left alone beside their partners. Where
+    every one is aligned, all share a strength: the mechanism's own, unless another is better by
+    more than a standard error, averaged over encoders.
+
+    The gain of a strength that was chosen among several is that of folds without a part in the
+    choice: it is made again without each fold, which then judges it.
 
     Args:
-      gains: of `pilot.gains`.
+      gains: of `pilot.gains`, NaN where a training diverged: such strengths are not chosen.
       modalities: names.
-      examples: labelled examples judged.
-      shared_most: per encoder, the upper end of what any partner shares of its information; inf
-        where that is not known. () knows nothing.
+      examples: labelled examples judged; groups, where rows belong together.
     """
     options = pilot.candidates(modalities)
     shared = [c for c, s in enumerate(options) if len(set(s)) == 1]
     default = options.index((BALANCED["strength"],) * len(modalities))
-
-    def judged(k: int, c: int) -> Estimate:
-        return estimate(gains[modalities[k]][c].to_numpy(), examples)
-
+    tables = {name: gains[name].to_numpy(float) for name in modalities}
     everyone = range(len(modalities))
-    most = shared_most or [np.inf] * len(modalities)
-    tried = [judged(k, default) for k in everyone]
-    hurt = [
-        t.high < 0 or (t.mean < 0 and most[k] < LITTLE and np.isfinite(t.error))
-        for k, t in enumerate(tried)
-    ]
-    if all(hurt):
-        chosen = 0
-    elif any(hurt):
+
+    def judged(k: int, pick: Callable[[dict[str, np.ndarray]], int]) -> Estimate:
+        own = tables[modalities[k]]
+        held_out = []
+        for f in range(len(own)):
+            others = {name: np.delete(table, f, axis=0) for name, table in tables.items()}
+            held_out.append(own[f, pick(others)])
+        return estimate(np.array(held_out), examples, len(modalities))
+
+    def pick_shared(tables: dict[str, np.ndarray]) -> int:
+        return _shared(sum(tables.values()) / len(tables), examples, shared, default)
+
+    hurt = [judged(k, lambda _: default).high < 0 for k in everyone]
+    if any(hurt):
         chosen = _leaving(hurt, options)
+        at = [default if h else chosen for h in hurt]
+        here = [judged(k, lambda _, c=at[k]: c) for k in everyone]
     else:
-        chosen = _shared(gains, modalities, examples, shared, default)
-    strengths = tuple(0.0 if hurt[k] else options[chosen][k] for k in everyone)
-    here = [judged(k, chosen) for k in everyone]
-    verdicts = [ALONE if hurt[k] else ALIGN if here[k].low > 0 else UNDECIDED for k in everyone]
-    nothing = Estimate(0.0, 0.0, 0.0, 0.0)
+        chosen = pick_shared(tables)
+        here = [judged(k, pick_shared) for k in everyone]
+    aligned = [here[k].low > 0 and not hurt[k] for k in everyone]
+    if any(aligned) and not all(aligned) and not any(hurt):
+        # their partners stay where they are: what was tried so counts
+        chosen = _leaving([not a for a in aligned], options)
+        again = [judged(k, lambda _: chosen) if aligned[k] else here[k] for k in everyone]
+        aligned = [aligned[k] and again[k].low > 0 for k in everyone]
+        here = again
+    chosen = chosen if any(aligned) else 0
     return Choice(
         chosen,
-        strengths,
-        verdicts,
-        [here[k] if strengths[k] else nothing for k in everyone],
-        [judged(k, default) if not strengths[k] else None for k in everyone],
-        [_near(gains[name], examples, shared, options) for name in modalities],
+        tuple(options[chosen][k] if aligned[k] else 0.0 for k in everyone),
+        [ALIGN if aligned[k] else ALONE if hurt[k] else UNDECIDED for k in everyone],
+        here,
+        [_near(tables[name], examples, shared, options) for name in modalities],
+        [
+            (int(np.isnan(table[:, 0]).sum()), int(np.isnan(table[:, default]).sum()))
+            for table in tables.values()
+        ],
     )
 
 
-def _leaving(hurt: list[bool], options: list[tuple[float, ...]]) -> int:
-    """The trial that left the hurt encoders alone, or as many of them as a trial did."""
-    wanted = tuple(0.0 if h else BALANCED["strength"] for h in hurt)
-    first = tuple(0.0 if k == hurt.index(True) else BALANCED["strength"] for k in range(len(hurt)))
+def _leaving(alone: list[bool], options: list[tuple[float, ...]]) -> int:
+    """The trial that left these encoders alone, or as many of them as a trial did."""
+    wanted = tuple(0.0 if a else BALANCED["strength"] for a in alone)
+    first = tuple(
+        0.0 if k == alone.index(True) else BALANCED["strength"] for k in range(len(alone))
+    )
     return options.index(wanted if wanted in options else first)
 
 
-def _shared(
-    gains: dict[str, pd.DataFrame],
-    modalities: Sequence[str],
-    examples: int,
-    shared: list[int],
-    default: int,
-) -> int:
-    mean = sum(gains[m] for m in modalities) / len(modalities)
+def _shared(mean: np.ndarray, examples: int, shared: list[int], default: int) -> int:
+    """The shared strength to take, from (folds, candidates) gains averaged over encoders."""
+    default = default if np.all(np.isfinite(mean[:, default])) else 0
     better = []
     for c in shared:
-        ahead = estimate((mean[c] - mean[default]).to_numpy(), examples)
+        ahead = estimate(mean[:, c] - mean[:, default], examples)
         if c != default and ahead.mean > ahead.error:
             better.append(c)
-    return max(better, key=lambda c: mean[c].mean(), default=default)
+    return max(better, key=lambda c: mean[:, c].mean(), default=default)
 
 
 def _near(
-    own: pd.DataFrame, examples: int, shared: list[int], options: list[tuple[float, ...]]
+    own: np.ndarray, examples: int, shared: list[int], options: list[tuple[float, ...]]
 ) -> tuple[float, float]:
     """Lowest and highest shared strength that are not clearly worse than the best."""
-    top = max(shared, key=lambda c: own[c].mean())
+    shared = [c for c in shared if np.all(np.isfinite(own[:, c]))] or [0]
+    top = max(shared, key=lambda c: own[:, c].mean())
     near = [
         options[c][0]
         for c in shared
-        if c == top or estimate((own[top] - own[c]).to_numpy(), examples).low <= 0
+        if c == top or estimate(own[:, top] - own[:, c], examples).low <= 0
     ]
     return min(near), max(near)

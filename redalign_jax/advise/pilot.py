@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
+import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
@@ -12,6 +12,7 @@ from redalign_jax.advise import folds
 from redalign_jax.config import BALANCED
 from redalign_jax.data.task import Task
 from redalign_jax.fields import SEEDS
+from redalign_jax.progress import Progress
 
 FOLDS, REPEATS = 10, 2
 STRENGTHS = (0.0, 2.0, 8.0, BALANCED["strength"], 32.0)
@@ -53,7 +54,15 @@ def candidates(modalities: Sequence[str]) -> list[tuple[float, ...]]:
     return [(s,) * count for s in STRENGTHS] + alone
 
 
-def run(config: ConfigDict, task: Task, minutes: float, seed: int) -> pd.DataFrame:
+def units(task: Task) -> int:
+    """Labelled training examples, or groups of them where rows belong together."""
+    labelled = len(task.train.y)
+    return labelled if task.groups is None else len(np.unique(task.groups[0][:labelled]))
+
+
+def run(
+    config: ConfigDict, task: Task, minutes: float, seed: int, show: bool | None = None
+) -> pd.DataFrame:
     """Trains every candidate on every fold, and again with other inits while time lasts.
 
     One block of folds is trained first, to see how long they take; then as many as fit.
@@ -63,6 +72,7 @@ def run(config: ConfigDict, task: Task, minutes: float, seed: int) -> pd.DataFra
       task: whose labelled training examples are cross-validated.
       minutes: budget for training; compilation and the first block are spent in any case.
       seed: of folds, inits and batches.
+      show: progress, see `progress.Progress`.
 
     Returns:
       The tidy results with columns `fold`, `seed` and `candidate`, the number of `candidates`.
@@ -71,12 +81,13 @@ def run(config: ConfigDict, task: Task, minutes: float, seed: int) -> pd.DataFra
     own = ConfigDict(config.to_dict())
     hyper = {name: values[0] for name, values in own.hyper.items()}
     settings = [hyper | {"strength": s} for s in candidates(task.modalities)]
-    fold = folds.assign(task.train.y, FOLDS, seed)
-    size = int((fold == 0).sum())
-    own.measure.neighbours = min(own.measure.neighbours, size - 1)
-    own.train.batch = min(own.train.batch, len(task.train.x[0]) - size)
-    model = grid.build_model(own, task, own.encoder.embedding[0])
+    labelled = len(task.train.y)
+    group = None if task.groups is None else task.groups[0][:labelled]
+    fold = folds.assign(task.train.y, FOLDS, seed, group)
     tasks = [folds.split(task, fold, k) for k in range(FOLDS)]
+    own.measure.neighbours = min(own.measure.neighbours, len(tasks[0].test.y) - 1)
+    own.train.batch = min(own.train.batch, len(tasks[0].train.x[0]))
+    model = grid.build_model(own, task, own.encoder.embedding[0])
     work = [
         folds.Fold(
             repeat * FOLDS + k,
@@ -95,7 +106,14 @@ def run(config: ConfigDict, task: Task, minutes: float, seed: int) -> pd.DataFra
     def train(cells: list[folds.Fold]) -> pd.DataFrame:
         part = grid.Group(model, group.example, cells)
         steps = program.runs * own.train.steps // own.train.evaluations
-        table = sweep.train(own, part, settings, program, lambda: clock.advance(steps))
+        runs = program.runs * len(list(block.cut(own, part, settings, program)))
+        with Progress(runs * own.train.steps, runs, show) as progress:
+
+            def after_segment() -> None:
+                clock.advance(steps)
+                progress.advance(steps)
+
+            table = sweep.train(own, part, settings, program, after_segment)
         table["candidate"] = table["place"] % len(settings)
         return table
 
@@ -109,19 +127,19 @@ def run(config: ConfigDict, task: Task, minutes: float, seed: int) -> pd.DataFra
     return pd.concat(done, ignore_index=True)
 
 
-def gains(table: pd.DataFrame, metric: str) -> dict[str, Any]:
+def gains(table: pd.DataFrame, metric: str) -> dict[str, pd.DataFrame]:
     """Changes of `metric` from no alignment, averaged over repeats.
 
     Returns:
-      {encoder: (folds, candidates)}; more is better.
+      {encoder: (folds, candidates)}; more is better, NaN where any of the trainings diverged.
     """
     sign = -1 if metric.endswith("mae") else 1
-    rows = table[(table["metric"] == metric) & ~table["diverged"]]
+    rows = table[table["metric"] == metric]
+    rows = rows.assign(value=rows["value"].where(~rows["diverged"].astype(bool)))
     found = {}
     for name, of_encoder in rows.groupby("subject", sort=False):
-        values = of_encoder.pivot_table(
-            index=["fold", "seed"], columns="candidate", values="value", dropna=False
-        )
+        values = of_encoder.pivot(index=["fold", "seed"], columns="candidate", values="value")
         change = sign * values.sub(values[0], axis=0)
-        found[name] = change.groupby(level="fold").mean()
+        diverged = change.isna().groupby(level="fold").any()
+        found[name] = change.groupby(level="fold").mean().mask(diverged)
     return found

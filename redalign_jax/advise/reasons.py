@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from redalign_jax.advise.decide import ALIGN, ALONE, Choice, Estimate
+from redalign_jax.advise import pilot
+from redalign_jax.advise.decide import ALIGN, ALONE, UNDECIDED, Choice, Estimate
 from redalign_jax.data.task import Task
 
 
@@ -31,55 +32,65 @@ def _gain(task: Task, found: Estimate) -> str:
 
 
 def _tried(task: Task, choice: Choice | None, k: int) -> str:
+    labelled = len(task.train.y)
     if choice is None:
+        count = f"{labelled} labelled training examples"
+        if pilot.units(task) < labelled:
+            count += f" in {pilot.units(task)} groups that belong together"
         return (
-            f"There are {len(task.train.y)} labelled training examples, too few to try alignment "
-            "on held-out ones. The strength is the one that suits most data; nothing about these "
+            f"There are {count}, too few to try alignment on held-out ones. Nothing about these "
             "data was measured."
         )
-    verdict, refused = choice.verdicts[k], choice.refused[k]
-    if not math.isfinite((refused or choice.gains[k]).error):
+    verdict, found = choice.verdicts[k], choice.gains[k]
+    without, aligned = choice.diverged[k]
+    if without:
+        return (
+            f"Training without alignment diverged on {without} of {pilot.FOLDS} parts of the "
+            "labelled examples, so nothing can be compared with it; a lower hyper.learning_rate "
+            "may help."
+        )
+    if aligned and verdict == UNDECIDED:
+        return (
+            f"Aligned, training diverged on {aligned} of {pilot.FOLDS} parts of the labelled "
+            "examples."
+        )
+    if not math.isfinite(found.error):
         return (
             "The time allowed trials on too few parts of the labelled examples to judge; "
-            "advise.minutes gives them more. The strength is the one that suits most data."
+            "advise.minutes gives them more."
         )
-    if verdict == ALONE and refused and refused.high >= 0:
+    tried = _gain(task, found)
+    if verdict == ALONE:
         return (
-            f"Aligned, it did no better on labelled examples that were held out "
-            f"({_gain(task, refused)}), and its partners know next to nothing of what it tells "
-            "about the label."
+            f"Aligned, it did worse on labelled examples that were held out: {tried}. Its partners "
+            "may still be aligned to it."
         )
-    if verdict == ALONE and refused:
-        return (
-            f"Aligned, it did worse on labelled examples that were held out: "
-            f"{_gain(task, refused)}. Its partners may still be aligned to it."
-        )
-    if refused:
-        return (
-            f"On labelled examples that were held out, alignment changed it by "
-            f"{_gain(task, refused)}: probably for the worse, but {len(task.train.y)} labelled "
-            "examples are too few to be sure."
-        )
-    tried = _gain(task, choice.gains[k])
     if verdict == ALIGN:
         return f"Aligned, it did better on labelled examples that were held out: {tried}."
     return (
         f"On labelled examples that were held out, alignment changed it by {tried}: with "
-        f"{len(task.train.y)} labelled examples that is not enough to tell. The strength given is "
-        "the best guess, not a finding."
+        f"{labelled} labelled examples that is not enough to tell."
     )
 
 
 def _shares(pair: dict[str, Any], name: str) -> str:
     side, other = ("first", "second") if pair["first"] == name else ("second", "first")
     share, low, high = (pair[f"shared_fraction_{side}{end}"] for end in ("", "_low", "_high"))
-    if share is None:
+    known = pair[f"information_{side}_low"]
+    if share is None or (known is not None and known <= 0):
+        most = pair[f"information_{side}_high"]
+        bound = "" if most is None else f" (at most {most:.2g} nats)"
         return (
-            f"It tells next to nothing about the label, so there is nothing to share with "
-            f"{pair[other]}."
+            f"Beside {pair[other]}, nothing that it tells about the label was told from noise"
+            f"{bound}, so what they share is not known."
         )
-    kind = "most" if low > 0.5 else "less than half" if high < 0.5 else "some"
-    return (
-        f"Of what it tells about the label, {share:.0%} (95 % interval {low:.0%} to {high:.0%}) "
-        f"{pair[other]} tells too: {kind} of it is shared."
-    )
+    if low is None:
+        return f"Of what it tells about the label, {share:.0%} {pair[other]} tells too."
+    said = f"Of what it tells about the label, {share:.0%} (95 % interval {low:.0%} to {high:.0%})"
+    if low > 0.5:
+        kind = "most of it is shared"
+    elif high < 0.5:
+        kind = "less than half of it is shared"
+    else:
+        kind = "some of it is shared" if low > 0 else "whether any of it is shared is not known"
+    return f"{said} {pair[other]} tells too: {kind}."

@@ -1,6 +1,6 @@
 """Partial information decomposition: what two modalities tell about the label."""
 
-from redalign_jax.pid.estimate import Estimate, Values, estimate, estimate_pairs
+from redalign_jax.pid.estimate import Estimate, Values, estimate, estimate_pairs, work
 from redalign_jax.pid.exact import PID, decompose, mutual_information
 
 __all__ = [
@@ -11,4 +11,5 @@ __all__ = [
     "estimate",
     "estimate_pairs",
     "mutual_information",
+    "work",
 ]

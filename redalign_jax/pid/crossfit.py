@@ -13,6 +13,7 @@ from redalign_jax import training
 from redalign_jax.data.task import Split
 from redalign_jax.encoders import MLP
 from redalign_jax.model import Hyper, Model, embed, predict
+from redalign_jax.pid import groups
 from redalign_jax.training import Data, Plan
 
 AT_ONCE = 2**28  # bytes of training inputs that are gathered at a time
@@ -42,10 +43,19 @@ class Recipe(NamedTuple):
     weight_decay: float = 0.5
 
 
+def steps(recipe: Recipe) -> int:
+    """Optimiser steps of the classifiers of one input, all folds and members."""
+    return recipe.folds * recipe.members * _rounded(recipe)
+
+
+def _rounded(recipe: Recipe) -> int:
+    return -(-recipe.steps // LOOKS) * LOOKS
+
+
 class Partition(NamedTuple):
     """Folds of some rows: (folds, a) rows to train on, (folds, b) rows to judge, a training key.
 
-    Every fold has as many rows as the largest, which some reach by repeating a few.
+    Every fold has as many rows as the largest, which the others reach by repeating a few.
     """
 
     train: np.ndarray
@@ -62,32 +72,36 @@ def standardised(x: np.ndarray) -> np.ndarray:
 
 
 def partitions(
-    rows: np.ndarray, y: np.ndarray, recipe: Recipe, rng: np.random.Generator
+    rows: np.ndarray, y: np.ndarray, group: np.ndarray, recipe: Recipe, rng: np.random.Generator
 ) -> list[Partition]:
-    """A partition per member, stratified by class.
+    """A partition per member, stratified by class, that leaves groups whole.
 
     Args:
-      rows: of the data, to be divided; half of them or all.
-      y: (n,) classes of all the data. Shapes follow from n: all choices of rows share a program.
+      rows: of the data, to be divided; half of the groups or all.
+      y: (n,) classes of all the data. Where every row is a group of its own, shapes follow from n:
+        all choices of rows share a program. Larger groups are rounded up, to share one mostly.
+      group: (n,) numbers of the rows' groups.
       recipe: folds and members are read.
       rng: draws it all.
     """
-    size = -(-len(y) // recipe.folds)
+    n, largest = len(y), int(np.bincount(group).max())
+    fair = -(-n // recipe.folds)
     found = []
     for _ in range(recipe.members):
-        order = rng.permutation(rows)
-        order = order[np.argsort(y[order], kind="stable")]
-        fold = np.arange(len(rows)) % recipe.folds
+        order, fold = groups.deal(y, group, rows, recipe.folds, rng)
+        most = int(np.bincount(fold).max())
+        room = fair if most <= fair else min(n, fair + -(-(most - fair) // largest) * largest)
         train, judge = [], []
         for f in range(recipe.folds):
-            train.append(np.resize(rng.permutation(order[fold != f]), len(y) - size))
-            judge.append(np.resize(order[fold == f], size))
+            train.append(np.resize(rng.permutation(order[fold != f]), n - fair))
+            judge.append(np.resize(order[fold == f], room))
         key = jax.random.key(rng.integers(2**32, dtype=np.uint32))
         found.append(Partition(np.stack(train), np.stack(judge), key))
     return found
 
 
 @partial(jax.jit, static_argnums=(0, 1))
+@jax.default_matmul_precision("highest")  # what is measured must not be rounded to bfloat16
 def _train(model: Model, plan: Plan, hyper: Hyper, x: Array, y: Array, fold: Partition) -> Array:
     """Trains a classifier per fold; (folds, LOOKS, b, classes) log-probabilities of its rows."""
 
@@ -111,6 +125,29 @@ def _train(model: Model, plan: Plan, hyper: Hyper, x: Array, y: Array, fold: Par
     return jax.lax.map(one, fold, batch_size=at_once)
 
 
+def classifier(classes: int, recipe: Recipe) -> tuple[Model, Hyper]:
+    """What is trained, and how."""
+    # no alignment: strength 0, and a single modality has nothing to be aligned with
+    model = Model(
+        modalities=("x",),
+        classes=classes,
+        encoders=(MLP(recipe.widths, classes),),
+        projector=None,
+        objective="info_nce",
+        schedule="constant",
+        learned_temperature=False,
+        bounded=True,
+    )
+    off = Hyper(*(jnp.float32(0) for _ in Hyper._fields))
+    hyper = off._replace(
+        strength=jnp.zeros(1),
+        temperature=jnp.float32(1),
+        learning_rate=jnp.float32(recipe.learning_rate),
+        weight_decay=jnp.float32(recipe.weight_decay),
+    )
+    return model, hyper
+
+
 def log_posteriors(
     x: np.ndarray, y: np.ndarray, classes: int, parts: list[Partition], recipe: Recipe
 ) -> np.ndarray:
@@ -131,26 +168,9 @@ def log_posteriors(
     Returns:
       (n, C); NaN in rows that are not in `parts`.
     """
-    # no alignment: strength 0, and a single modality has nothing to be aligned with
-    model = Model(
-        modalities=("x",),
-        classes=classes,
-        encoders=(MLP(recipe.widths, classes),),
-        projector=None,
-        objective="info_nce",
-        schedule="constant",
-        learned_temperature=False,
-        bounded=True,
-    )
-    off = Hyper(*(jnp.float32(0) for _ in Hyper._fields))
-    hyper = off._replace(
-        strength=jnp.zeros(1),
-        temperature=jnp.float32(1),
-        learning_rate=jnp.float32(recipe.learning_rate),
-        weight_decay=jnp.float32(recipe.weight_decay),
-    )
+    model, hyper = classifier(classes, recipe)
     folds, rows = parts[0].train.shape
-    plan = Plan(-(-recipe.steps // LOOKS) * LOOKS, min(recipe.batch, rows), LOOKS)
+    plan = Plan(_rounded(recipe), min(recipe.batch, rows), LOOKS)
     x, labels = jnp.asarray(x), jnp.asarray(y, jnp.int32)
     total = np.zeros((LOOKS, len(y), classes))
     known = np.zeros(len(y), bool)

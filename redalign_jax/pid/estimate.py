@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import combinations
@@ -10,23 +10,20 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import scipy  # its parts are imported when they are used
 from jax import Array
 from jax.typing import ArrayLike
 
-from redalign_jax.errors import UserError
-from redalign_jax.pid import crossfit, tables
+from redalign_jax.pid import checks, crossfit, intervals, tables
+from redalign_jax.pid import groups as rows_together
 from redalign_jax.pid.crossfit import Recipe
 from redalign_jax.pid.exact import decompose
 
 TOLERANCE = 1e-5  # nats, of BROJA on the estimated tables: far below what samples can tell
 MOST_CLUSTERS = 64
-NOTHING = 1e-6  # nats: information of which no fraction can be taken
-LEVEL = 0.95
 
 
 class Values(NamedTuple):
-    """Numbers of a decomposition, nats; the fractions in [0, 1]."""
+    """Numbers of a decomposition, nats; the shares in [0, 1]."""
 
     redundancy: float
     unique: np.ndarray
@@ -34,6 +31,7 @@ class Values(NamedTuple):
     information: np.ndarray
     joint_information: float
     shared_fraction: np.ndarray
+    redundant_share: float
 
 
 class Interval(NamedTuple):
@@ -53,6 +51,7 @@ class Estimate(NamedTuple):
       information: (2,) I(X1;Y) = R + U1 and I(X2;Y) = R + U2.
       joint_information: I(X1,X2;Y) = R + U1 + U2 + S.
       shared_fraction: (2,) R / I(X_m;Y) in [0, 1], NaN where I(X_m;Y) is 0.
+      redundant_share: R / I(X1,X2;Y) in [0, 1], NaN where that is 0.
       interval: of all these.
       classes: number of classes of y, or of its bins.
       bins: the inner edges of the quantile bins of a floating-point y, else None.
@@ -64,148 +63,122 @@ class Estimate(NamedTuple):
     information: np.ndarray
     joint_information: float
     shared_fraction: np.ndarray
+    redundant_share: float
     interval: Interval
     classes: int
     bins: np.ndarray | None
 
 
-def _inputs(x: Sequence[ArrayLike], names: Sequence[str], n: int) -> list[np.ndarray]:
-    checked = []
-    for name, value in zip(names, x, strict=True):
-        value = np.asarray(value)
-        if value.dtype.kind not in "biuf" and str(value.dtype) != "bfloat16":
-            raise UserError(f"{name}: holds {value.dtype}, not numbers")
-        if value.ndim == 0 or len(value) != n:
-            rows = f"{len(value)} rows" if value.ndim else "no rows"
-            raise UserError(f"{name}: has {rows}, but there are {n} labels")
-        if not value.size:
-            raise UserError(f"{name}: an array of shape {value.shape} is empty")
-        if not np.all(np.isfinite(value.astype(np.float32))):
-            raise UserError(f"{name}: needs finite float32 numbers; found nan or inf")
-        checked.append(crossfit.standardised(value))
-    return checked
-
-
-def _labels(y: ArrayLike, bins: int, folds: int) -> tuple[np.ndarray, int, np.ndarray | None]:
-    """Class indices, how many classes, and the edges of bins."""
-    y = np.asarray(y)
-    if y.ndim != 1:
-        raise UserError(f"y: needs one label per example, got shape {y.shape}")
-    edges = None
-    if y.dtype.kind == "f" or str(y.dtype) == "bfloat16":
-        y = y.astype(np.float64)
-        if not np.all(np.isfinite(y)):
-            raise UserError("y: needs finite numbers; found nan or inf")
-        if len(y):
-            edges = np.unique(np.quantile(y, np.arange(1, bins) / bins))
-            y = np.searchsorted(edges, y, side="right")
-    elif y.dtype.kind not in "biuUS":
-        raise UserError(f"y: holds {y.dtype}; classes are integers, booleans or strings")
-    values, y = np.unique(y, return_inverse=True)
-    if len(values) < 2:
-        raise UserError("y: only one class; nothing can be decomposed")
-    counts = np.bincount(y)
-    if counts.min() < folds:
-        rarest = values[counts.argmin()].item()
-        raise UserError(f"y: class {rarest!r} has {counts.min()} examples, below {folds} folds")
-    return y, len(values), edges
-
-
-def _check(recipe: Recipe, clusters: int, bins: int, resamples: int) -> None:
-    least = {"folds": 2, "members": 1, "steps": 1, "batch": 1}
-    numbers = [(name, getattr(recipe, name), low) for name, low in least.items()]
-    numbers += [("widths", width, 1) for width in recipe.widths]
-    numbers += [("clusters", clusters, 0), ("bins", bins, 2), ("resamples", resamples, 0)]
-    for name, value, low in numbers:
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-            raise UserError(f"{name}: {value!r} must be a whole number, at least {low}")
-    for name, value, open_low in (
-        ("learning_rate", recipe.learning_rate, True),
-        ("weight_decay", recipe.weight_decay, False),
-    ):
-        if not 0 <= value < math.inf or (open_low and value == 0):
-            bound = "above 0" if open_low else "at least 0"
-            raise UserError(f"{name}: {value!r} must be finite and {bound}")
-
-
 class _Fit(NamedTuple):
-    """Of one choice of rows: a table per modality, and I(X_a,X_b;Y) of every pair."""
+    """Of one choice of rows.
+
+    Attributes:
+      tables: joint tables of cluster and y, one per modality.
+      single: (M,) I(X_m;Y) by the classifiers, which S compares with `joint`.
+      joint: I(X_a,X_b;Y) of every pair, by the classifiers.
+      entropy: H(Y).
+    """
 
     tables: list[np.ndarray]
-    joint: list[float]
+    single: np.ndarray
+    joint: np.ndarray
+    entropy: float
+
+
+class _Samples(NamedTuple):
+    """Standardised inputs, class indices, groups of rows, and what is asked about them."""
+
+    x: list[np.ndarray]
+    pairs: list[tuple[int, int]]
+    y: np.ndarray
+    classes: int
+    group: np.ndarray
+    clusters: int
+    recipe: Recipe
+
+
+def _clusters(n: int, classes: int) -> int:
+    """Values of a discretised modality, not fewer than classes: fewer cannot hold what it tells."""
+    return max(classes, min(MOST_CLUSTERS, round(math.sqrt(n))))
 
 
 def _fit(
-    x: Sequence[np.ndarray],
-    pairs: Sequence[tuple[int, int]],
-    y: np.ndarray,
-    classes: int,
-    rows: np.ndarray,
-    rng: np.random.Generator,
-    clusters: int,
-    recipe: Recipe,
+    s: _Samples, rows: np.ndarray, rng: np.random.Generator, advance: Callable[[int], None]
 ) -> _Fit:
     # drawn before any input is seen, so that a pair does not depend on its neighbours
-    parts = crossfit.partitions(rows, y, recipe, rng)
+    parts = crossfit.partitions(rows, s.y, s.group, s.recipe, rng)
     seed = int(rng.integers(2**32))
-    posteriors = partial(crossfit.log_posteriors, y=y, classes=classes, parts=parts, recipe=recipe)
-    inputs = [*x, *(np.concatenate([x[a], x[b]], axis=1) for a, b in pairs)]
+    posteriors = partial(
+        crossfit.log_posteriors, y=s.y, classes=s.classes, parts=parts, recipe=s.recipe
+    )
+    inputs = [*s.x, *(np.concatenate([s.x[a], s.x[b]], axis=1) for a, b in s.pairs)]
+    found = []
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
-        found = [log_p[rows] for log_p in threads.map(posteriors, inputs)]
-    labels = y[rows]
-    count = clusters or min(MOST_CLUSTERS, max(2, round(math.sqrt(len(rows)))))
+        for log_p in threads.map(posteriors, inputs):
+            found.append(log_p[rows])
+            advance(crossfit.steps(s.recipe))
+    labels, unit = s.y[rows], _units(s.group[rows], s.y[rows])
+    count = s.clusters or _clusters(len(rows), s.classes)
     found_tables = []
-    for log_p in found[: len(x)]:
+    for log_p in found[: len(s.x)]:
         draws = np.random.default_rng(seed)
         cluster = tables.clusters(log_p, count, draws)
-        bias = tables.bias(cluster, log_p, count, draws)
-        found_tables.append(tables.table(cluster, labels, bias, (count, classes)))
-    p_y = np.bincount(labels, minlength=classes) / len(labels)
-    entropy = -np.sum(p_y[p_y > 0] * np.log(p_y[p_y > 0]))
-    joint = [
-        float(entropy + np.mean(log_p[np.arange(len(labels)), labels])) for log_p in found[len(x) :]
+        bias = tables.bias(cluster, log_p, unit, count, draws)
+        found_tables.append(tables.table(cluster, labels, bias, (count, s.classes)))
+    p_y = np.bincount(labels, minlength=s.classes) / len(labels)
+    entropy = float(-np.sum(p_y[p_y > 0] * np.log(p_y[p_y > 0])))
+    told = np.array([entropy + np.mean(p[np.arange(len(labels)), labels]) for p in found])
+    return _Fit(found_tables, told[: len(s.x)], told[len(s.x) :], entropy)
+
+
+def _units(group: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Numbers of rows whose labels are drawn as one: a group's, where its labels are equal."""
+    some = np.zeros(group.max() + 1, y.dtype)
+    some[group] = y
+    alike = (np.bincount(group, some[group] != y) == 0)[group]
+    unit = np.where(alike, group, len(some) + np.arange(len(y)))
+    return np.unique(unit, return_inverse=True)[1]
+
+
+def _decomposed(fit: _Fit, pairs: Sequence[tuple[int, int]], most: int) -> np.ndarray:
+    """(pairs, 10): R, U1, U2, S, I1, I2, I12 and the three shares, see `Values`; S may be < 0.
+
+    Tables are padded to `most` clusters, so that all choices of rows share a program.
+    """
+    p_y = fit.tables[0].sum(0)
+    given = [
+        np.pad(t / np.where(p_y > 0, p_y, 1), [(0, most - len(t)), (0, 0)]) for t in fit.tables
     ]
-    return _Fit(found_tables, joint)
-
-
-def _decomposed(fits: Sequence[_Fit], pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-    """(fits, pairs, 9): R, U1, U2, S, I1, I2, I12 and the two shared fractions; S may be < 0."""
-    most = max(len(fit.tables[0]) for fit in fits)
-    joints = []
-    for fit in fits:
-        p_y = fit.tables[0].sum(0)
-        given = [
-            np.pad(t / np.where(p_y > 0, p_y, 1), [(0, most - len(t)), (0, 0)]) for t in fit.tables
-        ]
-        # BROJA reads p(x1,y) and p(x2,y) alone: any joint table with these will do
-        joints += [np.einsum("ic,jc,c->ijc", given[a], given[b], p_y) for a, b in pairs]
-    # one by one: a single program, whatever the number of pairs and resamples
+    # BROJA reads p(x1,y) and p(x2,y) alone: any joint table with these will do
+    joints = [np.einsum("ic,jc,c->ijc", given[a], given[b], p_y) for a, b in pairs]
     found = [decompose(p / p.sum(), tol=TOLERANCE) for p in joints]
-    shape = (len(fits), len(pairs))
-    r = np.array([max(d.redundancy, 0) for d in found]).reshape(shape)
-    u1, u2 = np.array([np.maximum(d.unique, 0) for d in found]).T.reshape(2, *shape)
-    s = np.array([fit.joint for fit in fits]) - r - u1 - u2
+    r = np.array([max(d.redundancy, 0) for d in found])
+    u1, u2 = np.array([np.maximum(d.unique, 0) for d in found]).T
     one, two = r + u1, r + u2
-    shares = (np.where(i > NOTHING, r / np.maximum(i, NOTHING), np.nan) for i in (one, two))
-    return np.stack([r, u1, u2, s, one, two, r + u1 + u2 + np.maximum(s, 0), *shares], axis=-1)
+    # what the pair adds to either, by classifiers alone, less what is unique: half of each way
+    added = fit.joint - np.mean([[fit.single[m] for m in pair] for pair in pairs], axis=1)
+    s = np.minimum(added - (u1 + u2) / 2, fit.entropy - one - u2)
+    both = one + u2 + np.maximum(s, 0)
+    shares = [_share(r, i) for i in (one, two, both)]
+    return np.stack([r, u1, u2, s, one, two, both, *shares], axis=-1)
 
 
-def _ends(point: np.ndarray, halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals around (pairs, 9) from (resamples, pairs, 9) of half of the examples each."""
-    if len(halves) < 2:
-        return np.full(point.shape, np.nan), np.full(point.shape, np.nan)
-    spread = scipy.stats.t.ppf((1 + LEVEL) / 2, len(halves) - 1) * np.std(halves, axis=0, ddof=1)
-    shift = np.mean(halves, axis=0) - point
-    low = point - np.maximum(shift, 0) - spread
-    high = point + np.maximum(-shift, 0) + spread
-    low[..., 7:] = np.nan_to_num(low[..., 7:], nan=0)
-    high[..., 7:] = np.minimum(np.nan_to_num(high[..., 7:], nan=1), 1)
-    return low, high
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.where(whole > intervals.NOTHING, part / np.maximum(whole, intervals.NOTHING), np.nan)
 
 
 def _values(v: np.ndarray) -> Values:
     v = np.maximum(v, 0)
-    return Values(float(v[0]), v[1:3], float(v[3]), v[4:6], float(v[6]), v[7:9])
+    return Values(float(v[0]), v[1:3], float(v[3]), v[4:6], float(v[6]), v[7:9], float(v[9]))
+
+
+def work(
+    modalities: int, *, clusters: int = 0, bins: int = 4, resamples: int = 10, **recipe: Any
+) -> tuple[int, int]:
+    """Optimiser steps that `estimate_pairs` takes with these options, and classifiers it trains."""
+    how = Recipe(**recipe)
+    inputs = (resamples + 1) * (modalities + math.comb(modalities, 2))
+    return inputs * crossfit.steps(how), inputs * how.folds * how.members
 
 
 def estimate_pairs(
@@ -214,9 +187,11 @@ def estimate_pairs(
     key: Array,
     *,
     names: Sequence[str] | None = None,
+    groups: ArrayLike | None = None,
     clusters: int = 0,
     bins: int = 4,
     resamples: int = 10,
+    advance: Callable[[int], None] = lambda steps: None,
     **recipe: Any,
 ) -> dict[tuple[int, int], Estimate]:
     """`estimate` of every pair among M ≥ 2 modalities; each is trained on once, not once per pair.
@@ -224,9 +199,11 @@ def estimate_pairs(
     Args:
       x: M arrays (n, ...).
       y: (n,) labels.
-      key: of everything random. A pair comes out as it does from `estimate` with this key.
+      key: of everything random. A pair comes out as it does from `estimate` with this key, if the
+        other modalities hold no copies.
       names: of the arrays, for the messages of errors; default x1, x2, …
-      clusters, bins, resamples, recipe: see `estimate`.
+      advance: called with the optimiser steps that an input's classifiers took, of `work` in all.
+      groups, clusters, bins, resamples, recipe: see `estimate`.
 
     Returns:
       {(a, b): Estimate} for all a < b.
@@ -236,23 +213,35 @@ def estimate_pairs(
     """
     how = Recipe(**recipe)
     how = how._replace(widths=tuple(how.widths))
-    _check(how, clusters, bins, resamples)
-    labels, classes, edges = _labels(y, bins, how.folds)
+    checks.options(how, clusters, bins, resamples)
+    names = names or [f"x{i + 1}" for i in range(len(x))]
+    labels, values, edges = checks.labels(y, bins, how.folds, clusters)
+    classes = len(values)
     n = len(labels)
-    arrays = _inputs(x, names or [f"x{i + 1}" for i in range(len(x))], n)
+    arrays = checks.inputs(x, names, n)
+    group = rows_together.of_rows(arrays, names, groups)
+    checks.spread(labels, values, group, how.folds)
     pairs = list(combinations(range(len(arrays)), 2))
+    standardised = [crossfit.standardised(one) for one in arrays]
+    samples = _Samples(standardised, pairs, labels, classes, group, clusters, how)
+    most = clusters or _clusters(n, classes)
     seed = np.asarray(jax.random.key_data(key)).ravel()
+    entropy = np.inf
 
-    def fit(number: int) -> _Fit:
+    def fit(number: int) -> np.ndarray:
+        nonlocal entropy
         rng = np.random.default_rng([*seed, number])
         rows = np.arange(n)
-        if number:  # half of the examples, of every class
-            order = rng.permutation(n)
-            rows = np.sort(order[np.argsort(labels[order], kind="stable")][number % 2 :: 2])
-        return _fit(arrays, pairs, labels, classes, rows, rng, clusters, how)
+        if number:  # half of the groups, of every class
+            order, part = rows_together.deal(labels, group, rows, 2, rng)
+            rows = np.sort(order[part == number % 2])
+        found = _fit(samples, rows, rng, advance)
+        entropy = found.entropy if not number else entropy
+        return _decomposed(found, pairs, most)
 
-    found = _decomposed([fit(number) for number in range(resamples + 1)], pairs)
-    low, high = _ends(found[0], found[1:])
+    found = np.stack([fit(number) for number in range(resamples + 1)])
+    least = intervals.resolution(len(np.unique(group)), classes)
+    low, high = intervals.ends(found[0], found[1:], least, entropy)
     return {
         pair: Estimate(
             *_values(found[0, i]), Interval(_values(low[i]), _values(high[i])), classes, edges
@@ -267,6 +256,7 @@ def estimate(
     y: ArrayLike,
     key: Array,
     *,
+    groups: ArrayLike | None = None,
     clusters: int = 0,
     bins: int = 4,
     resamples: int = 10,
@@ -282,18 +272,25 @@ def estimate(
        which needs no more than p(x1,y) and p(x2,y). Counts overstate information; by how much
        is told by labels drawn from the classifiers, and the tables are mixed with independent ones
        until that is gone.
-    4. I(X1,X2;Y) = H(Y) + mean log p(y_i | x1_i, x2_i), and S is what R + U1 + U2 leave of it, at
-       least 0. Thus R + U1 + U2 + S ≤ H(Y) always.
+    4. I(X;Y) = H(Y) + mean log p(y_i | x_i) by each classifier. S = I(X1,X2;Y) − I(X1;Y) − U2 =
+       I(X1,X2;Y) − I(X2;Y) − U1 with these; the mean of the two is taken, at least 0 and so that
+       R + U1 + U2 + S ≤ H(Y). What all classifiers miss alike is no synergy, and X1 = X2 has none.
+
+    Rows that belong together, see `groups` below, share a fold and a half: no classifier is judged
+    on a copy of what it has seen.
 
     S is the least certain: a difference of terms that are estimated in two ways. Whatever a
     classifier does not find is missing, so all informations tend to be too low, and synergy that
     the joint classifier does not find (a parity of many bits) reads as 0.
 
-    Intervals: the whole procedure, training included, is repeated on random halves of the examples.
+    Intervals: the whole procedure, training included, is repeated on random halves of the groups.
     Drawn without replacement, an estimate on half of them varies around that on all as much as the
     latter does from sample to sample (the delete-half jackknife). The interval is Student's t with
     that deviation, longer on one side by the mean difference between halves and all, because an
-    estimate that still moves with n has not arrived. Class proportions are taken as given.
+    estimate that still moves with n has not arrived. No end is nearer than what n groups cannot
+    tell from nothing (`intervals.resolution`): an atom of 0 has the bound [0, that]. A share of an
+    information that may be 0 is anything in [0, 1]. Class proportions are taken as given; new rows
+    of the same kind are what the intervals speak of.
 
     Measured (`benchmarks/pid_estimate.py`, samples of `redundancy_bits`, R = 0..8): R/(R+U1+U2+S)
     is off by 0.017 on average at n = 2,000 (54 tasks) and by 0.005 at 10,000 (27 tasks). At 2,000
@@ -307,8 +304,11 @@ def estimate(
       y: (n,) labels. Integers, booleans or strings are classes. Floating point is cut into quantile
         bins first, and the result is about the bin, not the number.
       key: JAX key of everything random; equal keys give equal results.
-      clusters: k of k-means; 0 takes √n, at most 64. Too few lose information (and redundancy
-        first), too many are corrected for less well.
+      groups: (n,) numbers or strings, equal for rows that belong together (captions of a picture,
+        recordings of a person); None for none. Copies are found without, see `groups.copies`.
+      clusters: k of k-means, at least the number of classes; 0 takes √n, at most 64, or the number
+        of classes. Too few lose information (and redundancy first), too many are corrected for less
+        well.
       bins: quantile bins of a floating-point y; fewer where values repeat.
       resamples: halves for the intervals; each costs as much as the estimate.
       **recipe: fields of `crossfit.Recipe`: folds, members, widths, steps, batch, learning_rate,
@@ -318,8 +318,9 @@ def estimate(
       The estimate, nats.
 
     Raises:
-      UserError: y with one class, or with fewer examples of a class than folds; nan or inf; lengths
-        that differ; no numbers; an impossible option.
+      UserError: y with one class, with more than 64, or with fewer examples or groups of a class
+        than folds; nan or inf; lengths that differ; no numbers; an impossible option.
     """
-    options = {"clusters": clusters, "bins": bins, "resamples": resamples, **recipe}
+    options = {"groups": groups, "clusters": clusters, "bins": bins, "resamples": resamples}
+    options |= recipe
     return estimate_pairs((x1, x2), y, key, **options)[0, 1]

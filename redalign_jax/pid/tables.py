@@ -9,17 +9,23 @@ DRAWS = 20  # of labels, for the bias of counts
 
 
 def clusters(log_p: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """k-means of the square roots of (n, C) probabilities, where distances are Hellinger's."""
+    """k-means of the square roots of (n, C) probabilities, where distances are Hellinger's.
+
+    The first C centres are the example surest of each class, so that none goes without a cluster;
+    the others are drawn far from those there are (k-means++). `count` is at least C.
+    """
     points = np.exp(log_p / 2)
     different, index = np.unique(np.round(points, 4), axis=0, return_inverse=True)
     if len(different) <= count:
         return index.ravel()
-    centres = points[rng.integers(len(points), size=1)]
+    centres = points[np.unique(log_p.argmax(axis=0))]
     nearest = np.full(len(points), np.inf)
-    while len(centres) < count:  # k-means++
-        nearest = np.minimum(nearest, np.sum((points - centres[-1]) ** 2, axis=1))
+    for centre in centres:
+        nearest = np.minimum(nearest, np.sum((points - centre) ** 2, axis=1))
+    while len(centres) < count:
         chosen = rng.choice(len(points), p=nearest / nearest.sum())
         centres = np.append(centres, points[[chosen]], axis=0)
+        nearest = np.minimum(nearest, np.sum((points - points[chosen]) ** 2, axis=1))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="One of the clusters is empty")
         return scipy.cluster.vq.kmeans2(points, centres, iter=20, minit="matrix")[1]
@@ -38,8 +44,18 @@ def counted(cluster: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.nd
     return cells.reshape(shape) / len(y)
 
 
-def bias(cluster: np.ndarray, log_p: np.ndarray, clusters: int, rng: np.random.Generator) -> float:
-    """How much counts overstate I(cluster;Y): the mean over labels drawn from (n, C) log p(y|x)."""
+def bias(
+    cluster: np.ndarray,
+    log_p: np.ndarray,
+    unit: np.ndarray,
+    clusters: int,
+    rng: np.random.Generator,
+) -> float:
+    """How much counts overstate I(cluster;Y): the mean over labels drawn from (n, C) log p(y|x).
+
+    Rows of one unit, (n,) numbers from 0, have one label and are drawn as one: copies do not make
+    counts more certain.
+    """
     n, classes = log_p.shape
     p = np.exp(log_p)
     truth = np.zeros((clusters, classes))
@@ -47,7 +63,7 @@ def bias(cluster: np.ndarray, log_p: np.ndarray, clusters: int, rng: np.random.G
     ladder = np.cumsum(p, axis=1)[:, :-1]
     drawn = []
     for _ in range(DRAWS):
-        y = np.sum(rng.random((n, 1)) > ladder, axis=1)
+        y = np.sum(rng.random(unit.max() + 1)[unit][:, None] > ladder, axis=1)
         drawn.append(information(counted(cluster, y, truth.shape)))
     return float(np.mean(drawn)) - information(truth)
 

@@ -48,7 +48,7 @@ def _headline(encoders: dict[str, Any]) -> str:
     for name, row in encoders.items():
         groups.setdefault(row["verdict"], []).append(words.shorten(name, 30))
     if list(groups) == [UNDECIDED]:
-        return "There is not enough data to tell whether aligning helps"
+        return "The data do not tell whether aligning helps"
     parts = []
     for verdict, says in ((ALIGN, "align {}"), (ALONE, "leave {} alone"), (UNDECIDED, "")):
         names = words.listed(groups.get(verdict, []))
@@ -59,23 +59,21 @@ def _headline(encoders: dict[str, Any]) -> str:
     return words.capital("; ".join(parts))
 
 
-def _gain(value: float | None, ends: list[float] | None, pilot: dict[str, Any]) -> str:
-    if value is None or ends is None:
-        return "not measured"
+def _gain(value: float, ends: list[float], pilot: dict[str, Any]) -> str:
     scale, unit = (100, "points") if pilot["metric"] == "accuracy" else (1, "units of the target")
     low, high = (words.number(v * scale, 1, True) for v in ends)
     return f"{words.number(value * scale, 1, True)} {unit} (95 % interval {low} to {high})"
 
 
 def _encoder(name: str, row: dict[str, Any], pilot: dict[str, Any]) -> str:
-    near = row["strength_interval"]
-    strength = f"{row['strength']:g}"
-    if near and near[0] < near[1]:
-        strength += f" (from {near[0]:g} to {near[1]:g} the trials do not differ clearly)"
-    facts = {
-        "Strength λ": strength,
-        "Expected change": _gain(row["expected_gain"], row["expected_gain_interval"], pilot),
-    }
+    facts = {"Strength λ": f"{row['strength']:g}"}
+    if row["verdict"] == ALIGN:
+        near = row["strength_interval"]
+        if near[0] < near[1]:
+            facts["Strength λ"] += f" (from {near[0]:g} to {near[1]:g} the trials do not differ"
+            facts["Strength λ"] += " clearly)"
+        gain = _gain(row["expected_gain"], row["expected_gain_interval"], pilot)
+        facts["Expected change"] = gain
     reasons = "".join(f"<li>{escape(words.glued(r))}</li>" for r in row["reasons"])
     return (
         f"<section><h2>{escape(name)}: {SAYS[row['verdict']]}</h2>"
@@ -85,6 +83,11 @@ def _encoder(name: str, row: dict[str, Any], pilot: dict[str, Any]) -> str:
 
 def _todo(folder: Path, found: dict[str, Any]) -> str:
     hyper = found["config"]["hyper"]
+    if not any(row["strength"] for row in found["encoders"].values()):
+        return (
+            "<section><h2>What to do</h2><p>Train without alignment. More labelled examples may "
+            "tell more.</p></section>"
+        )
     until = hyper["align_until"][0]
     parts = [f"Alignment is on for the first {until:.0%} of training and then off."]
     if hyper["debias"][0]:
@@ -123,7 +126,9 @@ def _limits(pilot: dict[str, Any]) -> str:
         "on most of them and judging on the rest. Validation and test examples were not looked at.",
         "It holds for this kind of encoder, this number of labels and this length of training. "
         "With many more labels there is less to gain.",
-        "Intervals speak of other examples of the same kind of data, not of other kinds.",
+        "Intervals speak of other examples of the same kind of data, not of other kinds. They hold "
+        "for all encoders of this page together; the expected change of a strength that was chosen "
+        "is that on examples without a part in the choice.",
     ]
     items = "".join(f"<li>{escape(s)}</li>" for s in said)
     return f"<section><h2>What it cannot tell</h2><ul>{items}</ul></section>"

@@ -166,6 +166,8 @@ def _cell(row: dict[str, Any], name: str) -> str:
     shown = words.number(value, 3)
     if row["method"] == "exact" or not np.isfinite(low):
         return shown
+    if value == 0:
+        return f'<span class="ci">below {max(high, 0.001):.3f}</span>'
     ends = ", ".join(words.number(v, 3) for v in (low, high))
     return f'{shown} <span class="ci">[{ends}]</span>'
 
@@ -188,14 +190,24 @@ def _table(table: pd.DataFrame) -> str:
 
 
 def headline(table: pd.DataFrame) -> str:
-    """The decomposition in one sentence."""
+    """The decomposition in one sentence, of the pairs in which anything was told from noise."""
     best = table[table["method"] == "exact"] if (table["method"] == "exact").any() else table
-    share = best["redundancy"] / best["information"].where(best["information"] > 0)
-    if share.notna().sum() == 0:
-        return "Nothing was found in these modalities about the labels"
+    exact = (best["method"] == "exact").all()
+    if not exact and best["information_low"].isna().all():
+        return "What the modalities tell about the labels, without intervals"
+    found = best[best["information_low"] > 0]
+    if not len(found):
+        return "Nothing was found in these modalities about the labels that is above the noise"
+    share = found["redundancy"] / found["information"]
     low, high = (f"{100 * v:.0f}" for v in (share.min(), share.max()))
     part = f"{low} %" if low == high else f"{low} to {high} %"
-    return f"Of what two modalities tell about the labels, {part} is in either alone"
+    if len(found) == 1 and not exact and "redundant_share_low" in found:
+        ends = (found[f"redundant_share_{end}"].iloc[0] for end in ("low", "high"))
+        part += " (95 % interval {:.0f} to {:.0f})".format(*(100 * v for v in ends))
+    said = f"Of what two modalities tell about the labels, {part} is in either alone"
+    if len(found) < len(best):
+        said += f"; in {len(best) - len(found)} of {len(best)} nothing is above the noise"
+    return said
 
 
 def section(table: pd.DataFrame, figure: str) -> str:
@@ -225,6 +237,8 @@ def section(table: pd.DataFrame, figure: str) -> str:
             "more so with few examples.",
             "Synergy is the least certain number here, a difference of terms that are estimated in "
             "two ways: small values say little.",
+            "Intervals are for new examples of the same kind. Where a part is 0, less than the "
+            "bound cannot be told from nothing; a share of what may be nothing is not known.",
         ]
     if table["binned"].any():
         limits.append(

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from redalign_jax import pid
 from redalign_jax.data import redundancy_bits
 from redalign_jax.errors import UserError
-from redalign_jax.pid import crossfit, tables
+from redalign_jax.pid import checks, crossfit, intervals, tables
 
 N = 1200
 KEY = jax.random.key(0)
@@ -63,6 +63,7 @@ def test_noisy_views_against_the_exact_decomposition():
     np.testing.assert_allclose(atoms(d), atoms(exact), atol=0.05)
     np.testing.assert_allclose(d.information, d.redundancy + d.unique)
     np.testing.assert_allclose(d.joint_information, atoms(d).sum())
+    np.testing.assert_allclose(d.redundant_share, d.redundancy / d.joint_information)
     np.testing.assert_allclose(d.shared_fraction, d.redundancy / d.information)
     for name, low in d.interval.low._asdict().items():
         high = getattr(d.interval.high, name)
@@ -119,6 +120,114 @@ def test_numbers_as_labels_are_cut_into_quantile_bins():
     assert same.bins is None
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(2, 200),
+    st.integers(2, 6),
+    st.floats(-9, 9),
+    st.floats(-1e3, 1e3),
+)
+def test_bins_do_not_depend_on_the_unit_of_a_target(seed, n, bins, power, shift):
+    rng = np.random.default_rng(seed)
+    y = np.round(rng.standard_normal(n), 2)  # some values are there more than once
+    number, edges = checks.binned(y, bins)
+    same, moved = checks.binned(10.0**power * (y + shift), bins)
+    np.testing.assert_array_equal(same, number)
+    np.testing.assert_allclose(moved, 10.0**power * (edges + shift), rtol=1e-9, atol=1e-300)
+    for value in np.unique(y):
+        assert len(set(number[y == value])) == 1
+    distinct = len(np.unique(y)) == n
+    if distinct:
+        counts = np.bincount(number)
+        assert len(counts) == min(bins, n) and counts.max() - counts.min() <= 1
+
+
+def test_every_row_twice_tells_nothing_more():
+    rng = np.random.default_rng(0)
+    x1, x2 = (np.repeat(rng.standard_normal((150, 4)), 2, axis=0) for _ in range(2))
+    y = np.repeat(rng.integers(0, 2, 150), 2)
+    order = rng.permutation(300)
+    for group in (None, order // 2):
+        rows = order if group is None else np.argsort(order)
+        d = pid.estimate(x1[rows], x2[rows], y[rows], KEY, **(FAST | {"resamples": 2}))
+        assert np.all(atoms(d) < 0.05)
+
+
+def test_rows_of_a_group_do_not_teach_about_each_other():
+    # 80 pictures that cannot be told apart but by heart, each a little different four times
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(80), 4)
+    picture = rng.standard_normal((80, 8))[group] + 0.01 * rng.standard_normal((320, 8))
+    y = np.repeat(rng.permutation(80) % 2, 4)
+    x2 = rng.standard_normal((320, 3))
+    options = FAST | {"steps": 300, "weight_decay": 0.0, "widths": (32,)}
+    known = pid.estimate(picture, x2, y, KEY, **options)
+    assert known.unique[0] > 0.3
+    found = pid.estimate(picture, x2, y, KEY, groups=group.astype(str), **options)
+    assert np.all(atoms(found) < 0.08)
+
+
+def test_a_class_needs_as_many_groups_as_folds():
+    group = np.where(A, np.arange(N), 0)
+    with pytest.raises(UserError, match="^y: class 0 is in 1 groups .*, below 3 folds$"):
+        pid.estimate(X, X, A, KEY, groups=group, **FAST)
+
+
+def test_no_class_goes_without_a_cluster():
+    # 40 classes that are known for certain: as many clusters hold all that is known
+    rng = np.random.default_rng(0)
+    y = np.arange(2000) % 40
+    log_p = np.log(np.where(np.eye(40)[y] > 0, 0.9, 0.1 / 39))
+    log_p += 1e-3 * rng.standard_normal(log_p.shape)
+    cluster = tables.clusters(log_p, 40, rng)
+    assert tables.information(tables.counted(cluster, y, (40, 40))) == pytest.approx(np.log(40))
+    with pytest.raises(UserError, match="^clusters: 12 is below 40 classes"):
+        pid.estimate(log_p, log_p, y, KEY, **FAST)
+    with pytest.raises(UserError, match="^y: 100 classes; at most 64"):
+        pid.estimate(log_p, log_p, np.arange(2000) % 100, KEY, **FAST)
+
+
+def test_intervals_have_a_width_and_zero_has_a_bound():
+    point = np.array(
+        [[0.5, 0, 0, -0.1, 0.5, 0.5, 0.5, 1, 1, 1], [0, 0, 0, 0, 0, 0, 0, *[np.nan] * 3]]
+    )
+    least = intervals.resolution(500, 2)
+    assert least == pytest.approx(5.0239 / 1000, rel=1e-4)
+    low, high = intervals.ends(point, np.repeat(point[None], 5, axis=0), least, np.log(2))
+    np.testing.assert_allclose(
+        low[0], [0.5 - least, 0, 0, 0, *[0.5 - least] * 3, *[1 - 2 * least] * 3]
+    )
+    np.testing.assert_allclose(high[0], [0.5 + least, *[least] * 3, *[0.5 + least] * 3, 1, 1, 1])
+    np.testing.assert_array_equal(low[1], 0)
+    np.testing.assert_allclose(high[1], [least] * 7 + [1] * 3)
+
+
+def test_what_is_measured_is_computed_in_full_precision():
+    y = jnp.asarray(A[:60])
+    x = jnp.asarray(X[:60], jnp.float32)
+    recipe = crossfit.Recipe(folds=2, steps=10, widths=(4,))
+    parts = crossfit.partitions(np.arange(60), A[:60], np.arange(60), recipe, RNG)
+    seen = []
+    plan = crossfit.Plan(10, 8, crossfit.LOOKS)
+    model, hyper = crossfit.classifier(2, recipe)
+    keys = jax.random.split(KEY, 2)
+
+    def walk(jaxpr):
+        for equation in jaxpr.eqns:
+            if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+                seen.append(equation.params["precision"])
+            for inner in jax.core.jaxprs_in_params(equation.params):
+                walk(inner)
+
+    part = parts[0]._replace(key=keys)
+    walk(
+        jax.make_jaxpr(crossfit._train, static_argnums=(0, 1))(model, plan, hyper, x, y, part).jaxpr
+    )
+    assert len(seen) > 3
+    assert all(set(precision) == {jax.lax.Precision.HIGHEST} for precision in seen)
+
+
 def nan_in(x):
     x = x.copy()
     x[5, 1] = np.nan
@@ -146,6 +255,8 @@ X = seen(A, 1)
         ((X, X, A), {"folds": 1}, "folds: 1"),
         ((X, X, A), {"resamples": -1}, "resamples: -1"),
         ((X, X, A), {"learning_rate": 0.0}, "learning_rate: 0.0"),
+        ((X, X, A), {"groups": A[:-1]}, "groups: needs 1200 whole numbers"),
+        ((X, X, A), {"clusters": 1}, "clusters: 1 is below 2 classes"),
     ],
 )
 def test_bad_input_is_one_line(arguments, options, message):
@@ -159,17 +270,19 @@ def test_bad_input_is_one_line(arguments, options, message):
 def test_nobody_is_judged_by_a_classifier_that_saw_him(seed, n, classes, folds):
     rng = np.random.default_rng(seed)
     y = rng.integers(0, classes, n)
-    for rows in (np.arange(n), np.sort(rng.permutation(n)[: n // 2])):
-        recipe = crossfit.Recipe(folds=folds, members=2)
-        for part in crossfit.partitions(rows, y, recipe, rng):
-            assert part.train.shape[1] + part.judge.shape[1] == n
-            assert set(part.judge.ravel()) == set(rows)
-            for train, judge in zip(part.train, part.judge, strict=True):
-                assert not set(train) & set(judge)
-                assert set(train) | set(judge) <= set(rows)
-                counts = np.bincount(y[np.unique(judge)], minlength=classes)
-                fair = np.bincount(y[rows], minlength=classes) / folds
-                assert np.all(np.abs(counts - fair) < 2)
+    recipe = crossfit.Recipe(folds=folds, members=2)
+    for group in (np.arange(n), rng.integers(0, n // 4, n)):
+        alone = len(np.unique(group)) == n
+        for rows in (np.arange(n), np.flatnonzero(group % 2)):
+            for part in crossfit.partitions(rows, y, group, recipe, rng):
+                assert set(part.judge.ravel()) == set(rows)
+                assert not alone or part.train.shape[1] + part.judge.shape[1] == n
+                for train, judge in zip(part.train, part.judge, strict=True):
+                    assert not set(group[train]) & set(group[judge])
+                    assert set(train) | set(judge) <= set(rows)
+                    counts = np.bincount(y[np.unique(judge)], minlength=classes)
+                    fair = np.bincount(y[rows], minlength=classes) / folds
+                    assert not alone or np.all(np.abs(counts - fair) < 2)
 
 
 @pytest.mark.parametrize(("classes", "alpha"), [(4, 0.5), (10, 0.05)], ids=["dense", "sparse"])
@@ -182,7 +295,7 @@ def test_the_bias_of_counts_is_taken_out(classes, alpha):
         cluster = rng.integers(0, 20, n)
         y = np.sum(rng.random((n, 1)) > np.cumsum(given, axis=1)[cluster, :-1], axis=1)
         log_p = np.log(np.maximum(given, 1e-300))[cluster]
-        table = tables.table(cluster, y, tables.bias(cluster, log_p, 20, rng), shape)
+        table = tables.table(cluster, y, tables.bias(cluster, log_p, np.arange(n), 20, rng), shape)
         counts = np.histogram2d(cluster, y, bins=(np.arange(21), np.arange(classes + 1)))[0] / n
         np.testing.assert_allclose(table.sum(0), counts.sum(0), atol=1e-12)
         np.testing.assert_allclose(table.sum(1), counts.sum(1), atol=1e-12)
