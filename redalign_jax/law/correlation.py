@@ -1,0 +1,120 @@
+"""Rank correlations of best strengths, and intervals that cover them.
+
+λ* is the place of a maximum of noisy means, so a correlation with it is lower than that with the
+λ* of endless seeds, and a resample, which adds the noise once more, is lower still: percentiles of
+resamples lie wholly below the truth. Here an interval
+
+- is centred on what was observed, with the resamples' standard deviation on Fisher's scale
+  arctanh ρ, as far as Student's t asks for few seeds;
+- reaches, away from 0, to what noise in λ* may hide: that end is divided by √reliability
+  (Spearman 1904, American Journal of Psychology 15(1):72), the share of the variance of the ranks
+  that new seeds keep. It is ±1 where they keep nothing.
+
+The second leaves alone whether 0 is inside.
+"""
+
+import numpy as np
+from scipy import stats
+
+from redalign_jax.law import effects
+
+ABSENT = 1e-9  # a spread of ranks that is none
+
+
+def midranks(values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Ranks of a sample that holds `values[i]` `times[i]` times; ties share their mean rank.
+
+    Shapes: (n,), (n,) → (n,).
+    """
+    _, which = np.unique(values, return_inverse=True)
+    mass = np.bincount(which, times)
+    return (np.cumsum(mass) - (mass - 1) / 2)[which]
+
+
+def standardised(ranks: np.ndarray) -> np.ndarray:
+    """Ranks along the last axis at mean 0 and variance 1; all 0 where they are equal."""
+    ranks = ranks - ranks.mean(axis=-1, keepdims=True)
+    spread = np.sqrt((ranks**2).mean(axis=-1, keepdims=True))
+    return ranks / np.where(spread > ABSENT, spread, np.inf)
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation along the last axis, with midranks; 0 where either is constant.
+
+    Shapes: (..., points), (..., points) → (...).
+    """
+    a, b = (standardised(stats.rankdata(v, axis=-1)) for v in (x, y))
+    return (a * b).mean(axis=-1)
+
+
+def reliability(values: np.ndarray, seeds: int) -> float:
+    """The share of the variance of the ranks that is not the noise of seeds, in [0, 1].
+
+    With variance t of the truth and e of the noise, what was observed and a resample of its seeds
+    correlate as q = √((t + e) / (t + 2e)) on average, hence t / (t + e) = 2 − 1/q²; e of resamples
+    is too small by (J − 1) / J.
+
+    Args:
+      values: (1 + resamples, points), what was observed first.
+      seeds: J, how many were drawn.
+    """
+    if seeds < 2 or not np.ptp(values[0]):
+        return 0.0
+    q = float(np.mean(spearman(values[:1], values[1:])))
+    if q <= 0:
+        return 0.0
+    return float(np.clip(1 - (1 / q**2 - 1) * seeds / (seeds - 1), 0, 1))
+
+
+def interval(
+    name: str, rho: np.ndarray, points: int, seeds: int | None = None, kept: float = 1.0
+) -> dict[str, float]:
+    """A rank correlation with its 95 % interval.
+
+    Args:
+      name: of the keys that are returned.
+      rho: (1 + resamples,), what was observed first.
+      points: how many were correlated; with n, the ends stop half of the smallest step
+        6 / (n (n² − 1)) below a perfect correlation, which counts as perfect.
+      seeds: J of the resamples, for the t of J − 1 degrees of freedom; None is the normal.
+      kept: the `reliability` of what is correlated with something known.
+
+    Returns:
+      {name, name_low, name_high}; from −1 to 1 with one seed.
+    """
+    value = float(rho[0])
+    if seeds is not None and seeds < 2:
+        return {name: value, f"{name}_low": -1.0, f"{name}_high": 1.0}
+    most = 1 - 6 / (points * (points**2 - 1)) if points > 1 else 0.0
+    scale = np.arctanh(np.clip(rho, -most, most))
+    half = stats.norm.ppf(effects.TAILS[1]) * np.std(scale[1:])
+    if seeds is not None:
+        # resampling takes the mean for known
+        half = stats.t.ppf(effects.TAILS[1], seeds - 1) * np.std(scale[1:])
+        half *= np.sqrt(seeds / (seeds - 1))
+    ends = np.tanh(scale[0] + np.array([-half, half]))
+    away = ends * [-1, 1] > 0
+    hidden = 1 / np.sqrt(kept) if kept > 0 else np.inf
+    ends[away] = np.clip(ends[away] * hidden, -1, 1)
+    ends = np.where(np.abs(ends) >= most - ABSENT, np.sign(ends), ends)
+    # a perfect correlation is inside its own interval
+    low, high = min(ends[0], value), max(ends[1], value)
+    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def over_seeds(name: str, known: np.ndarray, values: np.ndarray, seeds: int) -> dict[str, float]:
+    """The rank correlation of something known with what depends on seeds, such as λ*.
+
+    Its interval speaks of new seeds at these very points, not of others.
+
+    Args:
+      name: of the keys that are returned.
+      known: (points,), the same for every seed.
+      values: (1 + resamples, points): with every seed once, then with seeds redrawn.
+      seeds: how many were drawn.
+
+    Returns:
+      {name, name_low, name_high}; 0 where all values are equal.
+    """
+    kept = reliability(values, seeds)
+    return interval(name, spearman(known, values), len(known), seeds, kept)
