@@ -26,7 +26,7 @@ ALPHA = 1 - effects.LEVEL
 
 def _ranks(values: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Centred midranks of every resample, scaled to unit variance; 0 where all are equal."""
-    ranks = np.stack([correlation.midranks(v, t) for v, t in zip(values, times, strict=True)])
+    ranks = correlation.midranks(values, times)
     total = times.sum(axis=1, keepdims=True)
     ranks -= (times * ranks).sum(axis=1, keepdims=True) / total
     spread = np.sqrt((times * ranks**2).sum(axis=1, keepdims=True) / total)
@@ -93,15 +93,19 @@ def _fit(found: Points, outcome: str, scale: np.ndarray | None, rising: bool) ->
     }
 
 
-def centred(name: str, values: np.ndarray, seeds: int | None = None) -> dict[str, float]:
+def centred(
+    name: str, values: np.ndarray, seeds: int | None = None, share: float = 0.0
+) -> dict[str, float]:
     """A number, observed first, then resampled, with its 95 % interval.
 
-    Normal in shape, or Student's t where only `seeds` were drawn.
+    Normal in shape, or Student's t where only `seeds` were drawn; `share` as in
+    `effects.standard_error`.
     """
     half = stats.norm.ppf(effects.TAILS[1]) * np.nanstd(values[1:])
     if seeds:
         half = stats.t.ppf(effects.TAILS[1], seeds - 1) * np.nanstd(values[1:])
-        half *= np.sqrt(seeds / (seeds - 1))  # resampling takes the mean for known
+        # resampling takes the mean for known
+        half *= np.sqrt(seeds / (seeds - 1) * (1 + seeds * share))
     value = float(values[0])
     return {name: value, f"{name}_low": value - half, f"{name}_high": value + half}
 
@@ -124,43 +128,44 @@ def _both(s: Sample, outcome: str, points: int, sampled: bool) -> dict[str, Any]
     return {"outcome": outcome, "explained": explained} | row
 
 
-def _law(results: pd.DataFrame, metric: str, found: Points) -> dict[str, Any]:
-    """The law of one metric, before it is tested."""
+def _said(found: Points) -> dict[str, Any]:
+    """Correlations and slopes with intervals, before they are tested."""
     s, count = sample(found), len(found.keys)
     fixed = sample(found._replace(times=np.ones_like(found.times)))
     drawn = factors.drawn(found.factors)
-    kept = {
-        o: correlation.reliability(np.nan_to_num(found.values[o]), found.seeds) for o in OUTCOMES
-    }
     relations = []
-    for predictor in (*INFORMATION, GAP):
-        for outcome in OUTCOMES:
+    for outcome in OUTCOMES:
+        values = np.nan_to_num(found.values[outcome])
+        kept = correlation.reliability(values, found.seeds, found.share)
+        for predictor in (*INFORMATION, GAP):
             rho, here = (some.correlation(outcome, predictor) for some in (s, fixed))
-            row = correlation.interval("spearman", rho, count, None, kept[outcome])
+            row = correlation.interval("spearman", rho, count, None, kept)
             if not drawn:  # nothing is known of other tasks
                 row |= {"spearman_low": -1.0, "spearman_high": 1.0}
-            row |= correlation.interval("these_tasks", here, count, found.seeds, kept[outcome])
+            row |= correlation.interval(
+                "these_tasks", here, count, found.seeds, kept, share=found.share
+            )
             relations.append({"outcome": outcome, "predictor": predictor} | row)
+    return {
+        "resampled": ["seeds", *drawn],
+        "exchanged": {f.name: len(f.levels) for f in found.factors},
+        "constant": correlation.constant(found.curves, found.share),
+        "relations": relations,
+        "together": [_both(s, o, count, bool(drawn)) for o in OUTCOMES],
+    }
+
+
+def _fits(found: Points, results: pd.DataFrame, relations: list[dict]) -> list[dict[str, Any]]:
     swept = results[effects.columns(results).strengths].to_numpy()
     swept = np.unique(swept[np.isfinite(swept)])
     fits = []
-    for relation in relations[: len(OUTCOMES)]:
+    for relation in relations:
+        if relation["predictor"] != INFORMATION[0]:
+            continue
         outcome, rising = relation["outcome"], relation["spearman"] >= 0
         scale = swept if outcome == "strength_star" else None
         fits.append({"outcome": outcome, "rising": rising} | _fit(found, outcome, scale, rising))
-    return {
-        "metric": metric,
-        "tasks": found.tasks,
-        "seeds": int(results["seed"].nunique()),
-        "resampled": ["seeds", *drawn],
-        "exchanged": {f.name: len(f.levels) for f in found.factors},
-        "constant": correlation.constant(found.curves),
-        "exact": found.exact,
-        "points": _described(found, strengths.best(results, metric)),
-        "relations": relations,
-        "fits": fits,
-        "together": [_both(s, o, count, bool(drawn)) for o in OUTCOMES],
-    }
+    return fits
 
 
 def _described(found: Points, best: pd.DataFrame) -> list[dict[str, Any]]:
@@ -207,11 +212,28 @@ def laws(results: pd.DataFrame, decomposition: pd.DataFrame | None = None) -> li
     measured = set(results["metric"])
     metrics = [m for m in (metric, f"early_{metric}") if m in measured]
     both = [(m, found) for m in metrics if (found := points(results, m, decomposition))]
-    said = [_law(results, m, found) for m, found in both]
-    _judge(said, [exchanges.statistics(found) for _, found in both])
-    for one in said:
-        for part in ("relations", "together"):
-            one[part] = effects.records(pd.DataFrame(one[part]))
+    said = tested([found for _, found in both])
+    return [
+        {
+            "metric": one_metric,
+            "tasks": found.tasks,
+            "seeds": int(results["seed"].nunique()),
+            "exact": found.exact,
+            "points": _described(found, strengths.best(results, one_metric)),
+            "fits": _fits(found, results, one["relations"]),
+        }
+        | {k: effects.records(pd.DataFrame(v)) if k in _TABLES else v for k, v in one.items()}
+        for (one_metric, found), one in zip(both, said, strict=True)
+    ]
+
+
+_TABLES = ("relations", "together")
+
+
+def tested(both: list[Points]) -> list[dict[str, Any]]:
+    """What may be said of several laws of the same tasks: the parts of `laws` that are claims."""
+    said = [_said(found) for found in both]
+    _judge(said, [exchanges.statistics(found) for found in both])
     return said
 
 

@@ -26,13 +26,16 @@ ABSENT = 1e-9  # a spread of ranks that is none
 
 
 def midranks(values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Ranks of a sample that holds `values[i]` `times[i]` times; ties share their mean rank.
+    """Ranks of samples that hold value i `times[i]` times; ties share their mean rank.
 
-    Shapes: (n,), (n,) → (n,).
+    Shapes: (..., n), (..., n) → (..., n).
     """
-    _, which = np.unique(values, return_inverse=True)
-    mass = np.bincount(which, times)
-    return (np.cumsum(mass) - (mass - 1) / 2)[which]
+    ranks = np.empty(np.broadcast_shapes(values.shape, times.shape))
+    for i in range(values.shape[-1]):
+        here = values[..., i : i + 1]
+        below, equal = (np.where(v, times, 0).sum(axis=-1) for v in (values < here, values == here))
+        ranks[..., i] = below + (equal + 1) / 2
+    return ranks
 
 
 def standardised(ranks: np.ndarray) -> np.ndarray:
@@ -51,26 +54,28 @@ def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (a * b).mean(axis=-1)
 
 
-def reliability(values: np.ndarray, seeds: int) -> float:
+def reliability(values: np.ndarray, seeds: int, share: float = 0.0) -> float:
     """The share of the variance of the ranks that is not the noise of seeds, in [0, 1].
 
     With variance t of the truth and e of the noise, what was observed and a resample of its seeds
     correlate as q = √((t + e) / (t + 2e)) on average, hence t / (t + e) = 2 − 1/q²; e of resamples
-    is too small by (J − 1) / J.
+    is too small by (J − 1) / J, and by 1 + J `share`.
 
     Args:
       values: (1 + resamples, points), what was observed first.
       seeds: J, how many were drawn.
+      share: see `effects.standard_error`.
     """
     if seeds < 2 or not np.ptp(values[0]):
         return 0.0
     q = float(np.mean(spearman(values[:1], values[1:])))
     if q <= 0:
         return 0.0
-    return float(np.clip(1 - (1 / q**2 - 1) * seeds / (seeds - 1), 0, 1))
+    noise = (1 / q**2 - 1) * seeds / (seeds - 1) * (1 + seeds * share)
+    return float(np.clip(1 - noise, 0, 1))
 
 
-def constant(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+def constant(curves: Sequence[tuple[np.ndarray, np.ndarray]], share: float = 0.0) -> float:
     """The p value of "the best strength is the same at every point".
 
     A strength is not the best one of a point if another is better there, by a paired t test, one
@@ -79,13 +84,14 @@ def constant(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
 
     Args:
       curves: per point the strengths (settings,) and changes (seeds, settings), paired by seed.
+      share: see `effects.standard_error`.
 
     Returns:
       p in [0, 1]; 1 where a point has less than two seeds.
     """
     if any(len(changes) < 2 for _, changes in curves):
         return 1.0
-    tables = [(own, _beaten(changes)) for own, changes in curves]
+    tables = [(own, _beaten(changes, share)) for own, changes in curves]
     found = []
     for strength in np.unique(np.concatenate([own for own, _ in tables])):
         # a point without this strength says nothing against it
@@ -94,11 +100,11 @@ def constant(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
     return float(min(1, max(found, default=1)))
 
 
-def _beaten(changes: np.ndarray) -> np.ndarray:
+def _beaten(changes: np.ndarray, share: float) -> np.ndarray:
     """(seeds, settings) → (settings,): p of "no other setting is better", over all rivals."""
     seeds, settings = changes.shape
     ahead = changes[:, None, :] - changes[:, :, None]
-    mean, error = ahead.mean(axis=0), ahead.std(axis=0, ddof=1) / np.sqrt(seeds)
+    mean, error = ahead.mean(axis=0), effects.standard_error(ahead, share)
     # rounding is no difference
     t = np.where(np.abs(mean) > ABSENT, mean, 0) / np.maximum(error, ABSENT)
     np.fill_diagonal(t, -np.inf)
@@ -112,6 +118,7 @@ def interval(
     seeds: int | None = None,
     kept: float = 1.0,
     level: float = effects.LEVEL,
+    share: float = 0.0,
 ) -> dict[str, float]:
     """A rank correlation with its interval.
 
@@ -123,6 +130,7 @@ def interval(
       seeds: J of the resamples, for the t of J − 1 degrees of freedom; None is the normal.
       kept: the `reliability` of what is correlated with something known.
       level: of the interval.
+      share: of the resamples' seeds, see `effects.standard_error`.
 
     Returns:
       {name, name_low, name_high}; from −1 to 1 with one seed.
@@ -137,6 +145,7 @@ def interval(
     if seeds is not None:
         # resampling takes the mean for known
         half = stats.t.ppf(tail, seeds - 1) * spread * np.sqrt(seeds / (seeds - 1))
+        half *= np.sqrt(1 + seeds * share)
     ends = np.tanh(scale[0] + np.array([-half, half]))
     away = ends * [-1, 1] > 0
     hidden = 1 / np.sqrt(kept) if kept > 0 else np.inf
@@ -159,6 +168,7 @@ def over_seeds(
     values: np.ndarray,
     seeds: int,
     constant: float = 0.0,
+    share: float = 0.0,
 ) -> dict[str, float]:
     """The rank correlation of something known with what depends on seeds, such as λ*.
 
@@ -171,10 +181,12 @@ def over_seeds(
       seeds: how many were drawn.
       constant: p of "all values are equal", for λ* from `constant`; 0 is inside the interval where
         it is not shown to be false.
+      share: see `effects.standard_error`.
 
     Returns:
       {name, name_low, name_high}; 0 where all values are equal.
     """
-    kept = reliability(values, seeds)
-    row = interval(name, spearman(known, values), values.shape[1], seeds, kept)
+    kept = reliability(values, seeds, share)
+    rho = spearman(known, values)
+    row = interval(name, rho, values.shape[1], seeds, kept, share=share)
     return row if constant <= 1 - effects.LEVEL else with_zero(name, row)

@@ -29,6 +29,7 @@ class Points(NamedTuple):
       task: (points,) number of the point's task.
       tasks: how many there are.
       seeds: of the point that has the fewest.
+      share: what these seeds' splits have in common, see `effects.standard_error`.
       values: {quantity: (1 + resamples, points)}; the first row is what was observed.
       times: (1 + resamples, points) how often each point was drawn.
       exact: whether the information is known exactly, everywhere.
@@ -40,6 +41,7 @@ class Points(NamedTuple):
     task: np.ndarray
     tasks: int
     seeds: int
+    share: float
     values: dict[str, np.ndarray]
     times: np.ndarray
     exact: bool
@@ -84,7 +86,16 @@ def points(
     drawn = np.vstack([np.ones(len(rows)), factors.weights(made_of, len(rows), RESAMPLES)])
     seeds = min(len(changes) for _, changes in curves)
     return Points(
-        table, task, int(task.max()) + 1, seeds, values, drawn, all(exact), curves, made_of
+        table,
+        task,
+        int(task.max()) + 1,
+        seeds,
+        effects.share(results),
+        values,
+        drawn,
+        all(exact),
+        curves,
+        made_of,
     )
 
 

@@ -110,16 +110,17 @@ def _within(found: Points, family: int) -> dict[str, Any]:
     ends = {"least": int(np.argmin(level)), "most": int(np.argmax(level))}
     row |= {f"shared_fraction_{end}": float(level[task]) for end, task in ends.items()}
     alpha = (1 - effects.LEVEL) / family
-    differs = correlation.constant(found.curves) <= alpha
+    differs = correlation.constant(found.curves, found.share) <= alpha
     for outcome in OUTCOMES:
         name = f"{outcome}_spearman"
         rho = sample.correlation(outcome, "shared_fraction")
-        kept = correlation.reliability(np.nan_to_num(found.values[outcome]), found.seeds)
-        row |= correlation.interval(name, rho, count, found.seeds, kept, 1 - alpha)
+        values = np.nan_to_num(found.values[outcome])
+        kept = correlation.reliability(values, found.seeds, found.share)
+        row |= correlation.interval(name, rho, count, found.seeds, kept, 1 - alpha, found.share)
         if outcome == "strength_star" and not differs:
             row = correlation.with_zero(name, row)
         for end, task in ends.items():
             mean = found.values[outcome][:, found.task == task].mean(axis=1)
-            row |= across.centred(f"{outcome}_{end}", mean, found.seeds)
+            row |= across.centred(f"{outcome}_{end}", mean, found.seeds, found.share)
     row["law"] = verdict(row["strength_star_spearman_low"], row["strength_star_spearman_high"])
     return row
