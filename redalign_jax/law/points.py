@@ -2,10 +2,9 @@
 
 A point is how one encoder of one task answers to alignment, the information that its partners have
 too, and how much better they are to begin with. All of it is resampled together: seeds with
-replacement, the same draw for every task because tasks share seeds; tasks with replacement, all
-encoders of a task together. This is the pigeonhole bootstrap of crossed factors (Owen 2007, Annals
-of Applied Statistics 1(2):386). With fewer than `TASKS` tasks only seeds are drawn, and what is
-found holds for these tasks alone.
+replacement, the same draw for every task because tasks share seeds; and what tasks are made of, see
+`factors`, all encoders of a task together. Where no factor has levels enough only seeds are drawn,
+and what is found holds for these tasks alone.
 """
 
 from collections.abc import Sequence
@@ -14,10 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from redalign_jax.law import effects, information, strengths
+from redalign_jax.law import effects, factors, information, strengths
 
 RESAMPLES = 1000
-TASKS = 5  # fewer are no sample
 OUTCOMES = ("strength_star", "held_out_gain", "harm")
 INFORMATION = ("shared_fraction", "redundant_share")
 GAP = "accuracy_gap"
@@ -30,17 +28,25 @@ class Points(NamedTuple):
       keys: one row per point: task axes, `subject`, other hyperparameters.
       task: (points,) number of the point's task.
       tasks: how many there are.
+      seeds: of the point that has the fewest.
+      share: what these seeds' splits have in common, see `effects.standard_error`.
       values: {quantity: (1 + resamples, points)}; the first row is what was observed.
-      draws: (1 + resamples, tasks) how often each task was drawn.
+      times: (1 + resamples, points) how often each point was drawn.
       exact: whether the information is known exactly, everywhere.
+      curves: every point's strengths and changes, see `correlation.constant`.
+      factors: what its tasks are made of.
     """
 
     keys: pd.DataFrame
     task: np.ndarray
     tasks: int
+    seeds: int
+    share: float
     values: dict[str, np.ndarray]
-    draws: np.ndarray
+    times: np.ndarray
     exact: bool
+    curves: list[tuple[np.ndarray, np.ndarray]]
+    factors: list[factors.Factor]
 
 
 def points(
@@ -56,7 +62,7 @@ def points(
     known = dict(list(known.groupby(on, sort=False)))
     all_seeds = np.unique(results["seed"])
     bases = _bases(answers, role)
-    keys, rows, exact = [], [], []
+    keys, rows, exact, curves = [], [], [], []
     times = np.vstack([np.ones(len(all_seeds)), strengths.draws(len(all_seeds), RESAMPLES)])
     for one in answers:
         about = known.get(tuple(one.key[c] for c in on))
@@ -66,6 +72,7 @@ def points(
         own = times[:, np.searchsorted(all_seeds, one.seeds)]
         keys.append(one.key)
         exact.append(about["exact"].all())
+        curves.append((one.own, one.changes))
         gap = others.reindex(one.seeds).mean(axis=1).to_numpy() - one.base
         gap = -gap if metric.endswith("mae") else gap
         rows.append(_resampled(one, own) | {GAP: _mean(gap, own)} | _known(about, one, own))
@@ -74,13 +81,22 @@ def points(
     table = pd.DataFrame(keys)
     task = table.groupby(role.tasks, sort=False).ngroup().to_numpy() if role.tasks else None
     task = np.zeros(len(rows), int) if task is None else task
-    count = int(task.max()) + 1
-    drawn = np.ones((1 + RESAMPLES, count))
-    if count >= TASKS:
-        rng = np.random.default_rng(1)
-        drawn[1:] = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
     values = {name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]}
-    return Points(table, task, count, values, drawn, all(exact))
+    made_of = factors.find(table, role.tasks, values["shared_fraction"][0])
+    drawn = np.vstack([np.ones(len(rows)), factors.weights(made_of, len(rows), RESAMPLES)])
+    seeds = min(len(changes) for _, changes in curves)
+    return Points(
+        table,
+        task,
+        int(task.max()) + 1,
+        seeds,
+        effects.share(results),
+        values,
+        drawn,
+        all(exact),
+        curves,
+        made_of,
+    )
 
 
 def _place(key: dict[str, Any], role: effects.Columns) -> tuple:

@@ -36,8 +36,9 @@ def chart(laws: list[dict[str, Any]], plan: Layout) -> Chart | None:
         "Each point is one encoder of one task: how much of what it knows about the label its "
         "partner knows too, against the strength that serves it best, the gain there (at a λ* that "
         f"other seeds chose) and the change at the strongest λ, in {plan.unit.change}. Bars are "
-        "95 % intervals over seeds. Line and band: the monotone curve of least squares and its "
-        "95 % band. ρ is Spearman’s correlation."
+        "95 % intervals over seeds, each by itself. Line and band: the monotone curve of least "
+        f"squares and where 95 % of {_redrawn(laws[0])} put it, point by point; whether anything "
+        "is shown, the text says. ρ is Spearman’s correlation."
     )
     if len(laws) > 1:
         caption += " Stopped early: every encoder is read at its best validation step."
@@ -48,6 +49,11 @@ def chart(laws: list[dict[str, Any]], plan: Layout) -> Chart | None:
         f"Scatter charts of {', '.join(NAMES.values())} against the {X_LABEL}, with fitted curves.",
         partial(draw, laws, plan),
     )
+
+
+def _redrawn(law: dict[str, Any]) -> str:
+    """What the band is over."""
+    return "resamples of seeds and tasks" if len(law["resampled"]) > 1 else "resamples of seeds"
 
 
 def _bits(points: list[dict[str, Any]], plan: Layout) -> str:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from redalign_jax.law import factors
+from redalign_jax.law.across import ALPHA
 from redalign_jax.report import words
 from redalign_jax.report.law_figure import NAMES
 from redalign_jax.report.layout import Layout
@@ -18,9 +20,9 @@ def sentences(laws: list[dict[str, Any]], plan: Layout) -> list[str]:
         star = _relation(law, "strength_star")
         said.append(
             f"{lead}: over {len(law['points'])} encoders of {law['tasks']} tasks, {_does(star)} "
-            f"({_rho(star)}; {_these(star)} for these very tasks). The gain "
-            f"{_follows(_relation(law, 'held_out_gain'))}; the change at the strongest λ "
-            f"{_follows(_relation(law, 'harm'))}."
+            f"({_about(law, star)}). The gain "
+            f"{_follows(law, 'held_out_gain')}; the change at the strongest λ "
+            f"{_follows(law, 'harm')}."
         )
         said.append(_ends(law, plan, f"{lead}, from least to most shared"))
         said += _together(law, f"{lead}, beside the accuracy gap")
@@ -35,14 +37,23 @@ def _relation(law: dict[str, Any], outcome: str, predictor: str = "shared_fracti
     )
 
 
-def _rho(row: dict[str, Any], name: str = "spearman") -> str:
-    value, low, high = (words.number(row[f"{name}{end}"], 2) for end in ("", "_low", "_high"))
-    return f"Spearman’s ρ = {value} [{low}, {high}]"
+def _sampled(law: dict[str, Any]) -> bool:
+    """Whether tasks were drawn: only then is anything known of others."""
+    return len(law["resampled"]) > 1
 
 
-def _these(row: dict[str, Any]) -> str:
+def _rho(law: dict[str, Any], row: dict[str, Any]) -> str:
+    """ρ with its interval over new tasks, where there is one."""
+    value, low, high = (words.number(row[f"spearman{end}"], 2) for end in ("", "_low", "_high"))
+    return f"ρ = {value} [{low}, {high}]" if _sampled(law) else f"ρ = {value}"
+
+
+def _about(law: dict[str, Any], row: dict[str, Any]) -> str:
+    """The correlation, for new tasks like these and for new seeds of these."""
     low, high = (words.number(row[f"these_tasks_{end}"], 2) for end in ("low", "high"))
-    return f"[{low}, {high}]"
+    these = f"[{low}, {high}] over new seeds of these very tasks"
+    found = f"Spearman’s {_rho(law, row)}"
+    return f"{found} over new tasks like these; {these}" if _sampled(law) else f"{found}, {these}"
 
 
 def _does(row: dict[str, Any]) -> str:
@@ -53,13 +64,14 @@ def _does(row: dict[str, Any]) -> str:
     return "the best strength is not shown to follow the shared fraction"
 
 
-def _follows(row: dict[str, Any]) -> str:
+def _follows(law: dict[str, Any], outcome: str) -> str:
+    row = _relation(law, outcome)
     verb = "is not shown to follow it"
     if row["spearman_low"] > 0:
         verb = "rises with it"
     elif row["spearman_high"] < 0:
         verb = "falls with it"
-    return f"{verb} ({_rho(row).replace('Spearman’s ', '')})"
+    return f"{verb} ({_rho(law, row)})"
 
 
 def _ends(law: dict[str, Any], plan: Layout, lead: str) -> str:
@@ -78,10 +90,10 @@ def _ends(law: dict[str, Any], plan: Layout, lead: str) -> str:
         parts.append(
             f"the third that shares {name} (on average {words.number(fraction, 2)}) has a median "
             f"λ* of {words.value(float(star))}, a held-out gain of {gain} and a change at the "
-            f"strongest λ of {harm} {plan.unit.change}; alignment is shown to help {helped} of "
+            f"strongest λ of {harm} {plan.unit.change}, and alignment is shown to help {helped} of "
             f"{len(some)}"
         )
-    return f"{lead}: {'; '.join(parts)}."
+    return f"{lead}, as observed: {'; '.join(parts)}."
 
 
 def _together(law: dict[str, Any], lead: str) -> list[str]:
@@ -92,7 +104,7 @@ def _together(law: dict[str, Any], lead: str) -> list[str]:
         slopes = []
         for name, what in (("shared_fraction", "shared fraction"), ("accuracy_gap", "gap")):
             value, low, high = (words.number(row[f"{name}{e}"], 2) for e in ("", "_low", "_high"))
-            slopes.append(f"{what} {value} [{low}, {high}]")
+            slopes.append(f"{what} {value}" + (f" [{low}, {high}]" if _sampled(law) else ""))
         parts.append(f"{NAMES[row['outcome']]}: {', '.join(slopes)}")
     if not parts:  # too few encoders for two slopes
         return []
@@ -104,16 +116,35 @@ def _together(law: dict[str, Any], lead: str) -> list[str]:
 
 def _doubt(law: dict[str, Any]) -> str:
     known = "exact" if law["exact"] else "estimated, and a biased estimate moves every point alike"
-    drawn = (
-        "seeds and tasks, both drawn with replacement"
-        if "tasks" in law["resampled"]
-        else "seeds only: too few tasks to speak of others"
-    )
+    made_of = [
+        f"{count} {'views' if name == factors.VIEWS else f'values of {words.long_name(name)}'}"
+        for name, count in law["exchanged"].items()
+    ]
+    drawn = [
+        text
+        for text, name in zip(made_of, law["exchanged"], strict=True)
+        if name in law["resampled"]
+    ]
+    if drawn:
+        speaks = (
+            f"Intervals are over seeds and {words.listed(drawn)}, drawn with replacement: they "
+            "speak of new tasks like these, not of other datasets or architectures."
+        )
+    else:
+        few = f"{words.listed(made_of)} are" if made_of else "one task is"
+        speaks = (
+            f"Intervals are over seeds, and speak of these tasks alone: {few} too few to show a "
+            "law for others."
+        )
     edge = sum(p["strength_star"] == p["strongest"] for p in law["points"])
+    same = ""
+    if law["constant"] > ALPHA:
+        same = " λ* is not shown to differ between these encoders at all."
     return (
         "When not to believe it: a correlation is not a cause, and whatever moves with the shared "
-        f"fraction here may be what counts. The information is {known}. Intervals are over "
-        f"{drawn}; tasks that share a modality are counted as if they did not. "
+        f"fraction here may be what counts. The information is {known}. {speaks} “Rises”, “falls” "
+        "and slopes whose interval excludes 0 hold against every exchange of those, at 5 % for all "
+        f"that is said here together.{same} "
         f"In {edge} of {len(law['points'])} points λ* is the largest strength that was swept. "
         "Other encoders, widths, numbers of labels: see the regimes, or sweep them."
     )

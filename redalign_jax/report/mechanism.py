@@ -14,6 +14,7 @@ READ = {
 }
 LEADS = {"last": "On average", "stopped early": "Stopped early, as is all it is compared with,"}
 _ENDS = ("", "_low", "_high")
+_SHOWN = {1: "shown to be above 0", 0: "not shown to differ from 0", -1: "shown to be below 0"}
 
 
 def section(comparisons: dict[str, Any], plan: Layout) -> str:
@@ -36,9 +37,14 @@ def section(comparisons: dict[str, Any], plan: Layout) -> str:
 
 
 def _shown(row: dict[str, Any], name: str, plan: Layout) -> str:
-    return tables.interval(
-        *(row[f"{name}{end}"] for end in _ENDS), plan.unit.scale, plan.unit.digits
+    """A number, its own interval, and a mark where it is shown among all of the section."""
+    value, low, high = (
+        words.number(v * plan.unit.scale, plan.unit.digits, True)
+        for v in (row[f"{name}{end}"] for end in _ENDS)
     )
+    kind, mark = {1: ("up", "▲"), -1: ("down", "▼"), 0: ("none", "")}[row[f"{name}_shown"]]
+    ends = "" if low == "–" else f' <span class="ci">[{low}, {high}]</span>'
+    return f'<span class="{kind}"><span class="mark">{mark}</span>{value}</span>{ends}'
 
 
 def _said(comparisons: dict[str, Any], plan: Layout) -> str:
@@ -59,9 +65,18 @@ def _said(comparisons: dict[str, Any], plan: Layout) -> str:
         worst = words.number(own["worst"] * unit.scale, unit.digits, True)
         star = words.value(best["setting"])
         said.append(
-            f"{lead} the {unit.change_name} is {change} {unit.change} against λ = 0, and {ahead} "
-            f"against the best single λ, {star}; for its worst encoder it is {worst}."
+            f"{lead} the {unit.change_name} is {change} {unit.change} against λ = 0 "
+            f"({_SHOWN[own['change_shown']]}), and {ahead} against the single λ that is best here, "
+            f"{star} ({_SHOWN[best['advantage_shown']]}); the lowest mean of any encoder is "
+            f"{worst}."
         )
+    said.append(
+        "Intervals are 95 % over seeds, each by itself, and speak of new seeds of these tasks; "
+        "what is shown, and every ▲ and ▼, is so for all numbers of this section at once."
+    )
+    lost = comparisons["last"]["left_out"] if "last" in comparisons else 0
+    if lost:
+        said.append(f"{lost} encoders of tasks whose runs are not all there are left out.")
     return f"<p>{escape(' '.join(said))}</p>"
 
 
