@@ -4,6 +4,7 @@ python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs
     --config.sweep.seeds=32 --config.hyper.strength=0,1,4
 """
 
+import contextlib
 import re
 import shlex
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from redalign_jax import hosts, jobs, stopping
+from redalign_jax import jobs, stopping, together
 from redalign_jax.errors import UserError
 
 _JOB = flags.DEFINE_enum("job", "sweep", list(jobs.JOBS), "What to do.")
@@ -59,20 +60,30 @@ def _config(argv: list[str]) -> ConfigDict | None:
     return config
 
 
-def _join(job: str) -> None:
-    """Joins the processes of this job, if the flags say that there are any."""
-    by_hand = (_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+def _joined(argv: list[str]) -> contextlib.AbstractContextManager:
+    """Inside, this process is one of its job's, if the flags say that there are any.
+
+    Only these flags are read, so that a config that one process cannot read ends all of them.
+    """
+    read = flags.FlagValues()
+    for flag in (_JOB, _DISTRIBUTED, _COORDINATOR, _PROCESSES, _PROCESS):
+        read[flag.name] = flags.FLAGS[flag.name]
+    try:
+        read(argv, known_only=True)
+    except flags.Error:
+        return contextlib.nullcontext()  # `_config` says what is wrong
+    by_hand = (read.coordinator, read.processes, read.process)
     given = [value is not None for value in by_hand]
-    if any(given) and (not all(given) or _DISTRIBUTED.value):
+    if any(given) and (not all(given) or read.distributed):
         raise UserError(
             "distributed: --coordinator, --processes and --process go together, without "
             "--distributed"
         )
-    if not any(given) and not _DISTRIBUTED.value:
-        return
-    if job != "sweep":
-        raise UserError(f"distributed: --job={job} runs in one process")
-    hosts.join(*by_hand)
+    if not any(given) and not read.distributed:
+        return contextlib.nullcontext()
+    if read.job != "sweep":
+        raise UserError(f"distributed: --job={read.job} runs in one process")
+    return together.joined(*by_hand)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -84,11 +95,12 @@ def main(argv: list[str] | None = None) -> int:
     logging.set_verbosity(logging.WARNING)
     logging.use_absl_handler()
     try:
-        config = _config(sys.argv if argv is None else argv)
-        if not _WORKDIR.value:
-            raise UserError("workdir: --workdir=DIR is needed")
-        _join(_JOB.value)
-        jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
+        argv = sys.argv if argv is None else argv
+        with _joined(argv):
+            config = _config(argv)
+            if not _WORKDIR.value:
+                raise UserError("workdir: --workdir=DIR is needed")
+            jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
     except UserError as error:
         print(f"redalign_jax: {error}", file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
-from redalign_jax import block, devices, finished, grid, hosts
+from redalign_jax import block, devices, finished, grid, hosts, together
 from redalign_jax import config as configs
 from redalign_jax.block import Block, Carry
 from redalign_jax.checkpoint import Checkpoints
@@ -95,6 +95,7 @@ def train(
         threadpool_limits(1, user_api="blas"),
         Checkpoints(folder, config.sweep.save_every) as checkpoints,
         shown,
+        together.telling(),
     ):
         sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown)
         for number, group in enumerate(groups):

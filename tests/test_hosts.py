@@ -53,7 +53,9 @@ def test_two_processes_are_one(lives, alone, tmp_path):
 
 
 def test_four_processes_stop_together_and_go_on(lives, alone, tmp_path):
-    statuses, _ = lives(tmp_path, 4, 1, "17")  # one of them gets SIGTERM in the second block
+    statuses, _ = lives(
+        tmp_path, 4, 1, "stop", "17"
+    )  # one of them gets SIGTERM in the second block
     assert statuses == [75] * 4
     statuses, said = lives(tmp_path, 4, 1)
     assert statuses == [0] * 4
