@@ -2,11 +2,11 @@
 
 python tests/joined.py WORKDIR PROCESSES DEVICES_EACH [HOW [WHERE]]
 
-18 runs, which four devices cannot share evenly. HOW and WHERE tell what happens to the last process:
-at the end of segment WHERE it is told to stop (`stop`), an error of Python's is raised (`error`), the
-same while the others are inside a collective (`inside`), or it is killed (`kill`); in place of WHERE
-`first` is before the sweep and `load` where its data are read. `apart`, it gets a workdir of its own;
-`late`, it comes WHERE seconds late. Prints the exit status of every process.
+18 runs, which four devices cannot share evenly. HOW and WHERE tell what happens to the last
+process: at the end of segment WHERE it is told to stop (`stop`), an error of Python's is raised
+(`error`), the same while the others are inside a collective (`inside`), or it is killed (`kill`);
+in place of WHERE `first` is before the sweep and `load` where its data are read. `apart`, it gets a
+workdir of its own; `late`, it comes WHERE seconds late. Prints the exit status of every process.
 """
 
 import contextlib

@@ -70,22 +70,21 @@ def test_one_process_at_a_time_and_a_killed_one_lets_go(file_system, tmp_path):
 
 
 def test_a_workdir_is_held_without_locks_too(file_system, tmp_path):
-    with workdir.held(tmp_path):
-        with pytest.raises(UserError, match=r"in use by process .*, until .* lets go") as caught:
-            with workdir.held(tmp_path):
-                pass
-        line = str(caught.value)
-        assert len(line.splitlines()) == 1
-        assert (".lock.held is deleted" in line) == bool(file_system)
+    in_use = pytest.raises(UserError, match=r"in use by process .*, until .* lets go")
+    with workdir.held(tmp_path), in_use as caught, workdir.held(tmp_path):
+        pass
+    line = str(caught.value)
+    assert len(line.splitlines()) == 1
+    assert (".lock.held is deleted" in line) == bool(file_system)
     with workdir.held(tmp_path):
         pass
 
 
-def test_where_no_lock_can_be_made_there_is_a_line(tmp_path, monkeypatch):
+def test_where_no_lock_can_be_made_there_is_a_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="workdir: .* cannot be locked: ") as caught:
-        with workdir.held(tmp_path / "file"):
-            pass
+    refused = pytest.raises(UserError, match="workdir: .* cannot be locked: ")
+    with refused as caught, workdir.held(tmp_path / "file"):
+        pass
     assert len(str(caught.value).splitlines()) == 1
 
 
