@@ -4,7 +4,8 @@ python tests/joined.py WORKDIR PROCESSES DEVICES_EACH [HOW [WHERE]]
 
 18 runs, which four devices cannot share evenly. HOW and WHERE tell what happens to the last
 process: at the end of segment WHERE it is told to stop (`stop`), an error of Python's is raised
-(`error`), the same while the others are inside a collective (`inside`), or it is killed (`kill`);
+(`error`), the same while the others are inside a collective (`inside`), or it is killed (`kill`,
+or the first process, `behead`);
 in place of WHERE `first` is before the sweep and `load` where its data are read. `apart`, it gets a
 workdir of its own; `late`, it comes WHERE seconds late. Prints the exit status of every process.
 """
@@ -42,13 +43,17 @@ def _port() -> int:
         return free.getsockname()[1]
 
 
-def _happen(how: str, last: bool) -> None:
+def _happen(how: str, folder: Path, index: int, last: bool) -> None:
     if how == "inside" and not last:
         multihost_utils.process_allgather(np.zeros(1))
+    if last if how in ("error", "inside", "stop", "kill") else index == 0:
+        (folder.parent / "happened").write_text(str(time.time()))
     if how in ("error", "inside") and last:
         raise ValueError("the last process\nhas a bug")
-    if how in ("stop", "kill") and last:
-        os.kill(os.getpid(), signal.SIGTERM if how == "stop" else signal.SIGKILL)
+    if how == "stop" and last:
+        os.kill(os.getpid(), signal.SIGTERM)
+    if (how == "kill" and last) or (how == "behead" and index == 0):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _timed(name: str) -> None:
@@ -64,7 +69,8 @@ def _timed(name: str) -> None:
     setattr(multihost_utils, name, timed)
 
 
-def _sweep(folder: Path, last: bool, how: str, where: str) -> None:
+def _sweep(folder: Path, index: int, last: bool, how: str, where: str) -> None:
+    happen = partial(_happen, how, folder, index, last)
     advance, load, trained = block.advance, block.load, 0
     workdir._seen = partial(workdir._seen, seconds=1)
 
@@ -72,17 +78,17 @@ def _sweep(folder: Path, last: bool, how: str, where: str) -> None:
         nonlocal trained
         after, trained = advance(part, inputs, carry), trained + 1
         if str(trained) == where:
-            _happen(how, last)
+            happen()
         return after
 
     def loaded(part):
         if where == "load":
-            _happen(how, last)
+            happen()
         return load(part)
 
     block.advance, block.load = watched, loaded
     if where == "first":
-        _happen(how, last)
+        happen()
     if how == "late" and last:
         time.sleep(float(where))
     if how == "late" and not last:
@@ -93,9 +99,11 @@ def _sweep(folder: Path, last: bool, how: str, where: str) -> None:
 
 
 def _live(folder: Path, address: str, count: int, index: int, how: tuple[str, str]) -> int:
+    if how[0] == "kill":
+        together.HEARTBEAT = 5
     with together.joined(address, count, index) if count > 1 else contextlib.nullcontext():
         try:
-            _sweep(folder, index == count - 1, *how)
+            _sweep(folder, index, index == count - 1, *how)
         except stopping.Stopped:
             return stopping.STATUS
     return 0
