@@ -214,6 +214,8 @@ def _end(missing: set[int] = frozenset()) -> NoReturn:
         _say(line)
     with contextlib.suppress(Exception):
         sys.stdout.flush()
-    if me == 0 and not missing:
-        time.sleep(1)  # the others read in its service what was said
+    if not missing:  # the first is the last to go: the others read in its service what was said
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            distributed.global_state.client.wait_at_barrier("redalign_jax/said", 5000)
+        time.sleep(me == 0)
     os._exit(status)
