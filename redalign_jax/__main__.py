@@ -50,7 +50,8 @@ def _config(argv: list[str]) -> ConfigDict | None:
         hint = f"; did you mean {hint[1]}?" if hint else ""
         raise UserError(f"unknown config field: {named[0]}{hint}") from None
     except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
-        file = config_flags.get_config_filename(flags.FLAGS["config"])
+        # with --config.a.b=... after it, the flag that failed is not parsed
+        file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "the file")
         while error.__cause__:
             error = error.__cause__
         reason = str(error).splitlines()[0]

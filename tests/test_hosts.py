@@ -148,11 +148,11 @@ def start(folders, *flags):
 def test_a_file_that_one_process_lacks_is_named_by_all(tmp_path, lacks):
     folders = [tmp_path / "a", tmp_path / "b"]
     rng = np.random.default_rng(0)
-    pairs = {"one": rng.normal(size=(60, 3)), "two": rng.normal(size=(60, 3))}
+    pairs = {"one": rng.normal(size=(300, 3)), "two": rng.normal(size=(300, 3))}
     for folder in folders:
         folder.mkdir()
         shutil.copy(HERE.parent / "configs" / "arrays.py", folder / "config.py")
-        np.savez(folder / "pairs.npz", labels=np.arange(60) % 2, **pairs)
+        np.savez(folder / "pairs.npz", labels=np.arange(300) % 2, **pairs)
     (folders[1] / lacks).unlink()
     flags = ("--config=config.py", "--config.data.path=pairs.npz", f"--workdir={tmp_path / 'out'}")
     job = start(folders, *flags)
