@@ -4,6 +4,7 @@ python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs
     --config.sweep.seeds=32 --config.hyper.strength=0,1,4
 """
 
+import contextlib
 import re
 import shlex
 import signal
@@ -18,7 +19,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from redalign_jax import config as configs
-from redalign_jax import hosts, jobs, stopping, streams, usage
+from redalign_jax import jobs, stopping, streams, together, usage
 from redalign_jax.errors import UserError
 
 _JOB = flags.DEFINE_enum("job", "sweep", list(jobs.JOBS), "What to do.")
@@ -56,7 +57,8 @@ def _config(argv: list[str]) -> ConfigDict | None:
         hint = f"; did you mean {hint[1]}?" if hint else ""
         raise UserError(f"unknown config field: {named[0]}{hint}") from None
     except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
-        file = config_flags.get_config_filename(flags.FLAGS["config"])
+        # with --config.a.b=... after it, the flag that failed is not parsed
+        file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "the file")
         while error.__cause__:
             error = error.__cause__
         reason = str(error).splitlines()[0]
@@ -66,20 +68,30 @@ def _config(argv: list[str]) -> ConfigDict | None:
     return config
 
 
-def _join(job: str) -> None:
-    """Joins the processes of this job, if the flags say that there are any."""
-    by_hand = (_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+def _joined(argv: list[str]) -> contextlib.AbstractContextManager:
+    """Inside, this process is one of its job's, if the flags say that there are any.
+
+    Only these flags are read, so that a config that one process cannot read ends all of them.
+    """
+    read = flags.FlagValues()
+    for flag in (_JOB, _DISTRIBUTED, _COORDINATOR, _PROCESSES, _PROCESS):
+        read[flag.name] = flags.FLAGS[flag.name]
+    try:
+        read(argv, known_only=True)
+    except flags.Error:
+        return contextlib.nullcontext()  # `_config` says what is wrong
+    by_hand = (read.coordinator, read.processes, read.process)
     given = [value is not None for value in by_hand]
-    if any(given) and (not all(given) or _DISTRIBUTED.value):
+    if any(given) and (not all(given) or read.distributed):
         raise UserError(
             "distributed: --coordinator, --processes and --process go together, without "
             "--distributed"
         )
-    if not any(given) and not _DISTRIBUTED.value:
-        return
-    if job != "sweep":
-        raise UserError(f"distributed: --job={job} runs in one process")
-    hosts.join(*by_hand)
+    if not any(given) and not read.distributed:
+        return contextlib.nullcontext()
+    if read.job != "sweep":
+        raise UserError(f"distributed: --job={read.job} runs in one process")
+    return together.joined(*by_hand)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,13 +109,13 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     again = shlex.join(["python", "-m", "redalign_jax", *argv[1:]])
     try:
-        config = _config(argv)
-        if not _WORKDIR.value:
-            raise UserError("workdir: --workdir=DIR is needed")
-        if config is not None:
-            config = configs.check(config)
-        _join(_JOB.value)
-        jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
+        with _joined(argv):
+            config = _config(argv)
+            if not _WORKDIR.value:
+                raise UserError("workdir: --workdir=DIR is needed")
+            if config is not None:
+                config = configs.check(config)
+            jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
     except UserError as error:
         print(f"redalign_jax: {error}", file=sys.stderr)
         return 2

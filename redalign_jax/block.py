@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
-from redalign_jax import alignment, devices, grid, hosts, results
+from redalign_jax import alignment, devices, grid, hosts, results, together
 from redalign_jax import config as configs
 from redalign_jax.data.task import Task
 from redalign_jax.grid import Group
@@ -142,6 +142,7 @@ def train(
       See `finish`.
     """
     inputs = load(block)
+    together.meet("loaded")
     carry = carry or start(block, inputs)
     while carry.step < block.config.train.steps:
         with around():

@@ -1,4 +1,4 @@
-"""The processes of one job: how they meet, what they agree on, and how arrays pass between them."""
+"""The processes of one job: what they agree on, and how arrays pass between them."""
 
 import json
 from collections.abc import Callable
@@ -9,34 +9,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding
 
-from redalign_jax import devices
+from redalign_jax import together
 from redalign_jax.errors import UserError
 
 T = TypeVar("T")
-
-
-def join(
-    coordinator: str | None = None, count: int | None = None, index: int | None = None
-) -> None:
-    """Makes this process one of a job's, before JAX starts; afterwards all devices are one mesh.
-
-    Args:
-      coordinator: HOST:PORT of the first process; None asks TPU, Slurm or whatever started the
-        processes, which know all three.
-      count: number of processes.
-      index: of this one.
-
-    Raises:
-      UserError: the others cannot be found, or do not come.
-    """
-    devices.prepare()
-    # SIGTERM is agreed on at the end of a segment (`any_of`), where the runs can be saved.
-    jax.config.update("jax_enable_preemption_service", False)
-    try:
-        jax.distributed.initialize(coordinator, count, index)
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"distributed: the job's processes cannot be joined: {reason}") from None
 
 
 def first() -> bool:
@@ -58,6 +34,7 @@ def agree(f: Callable[[], T]) -> T:
             said["value"] = f()
         except UserError as error:
             said["error"] = str(error)
+    together.meet("agree")
     text = np.frombuffer(json.dumps(said).encode(), np.uint8)
     length = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
     mine = text if first() else np.zeros(length, np.uint8)
@@ -68,9 +45,13 @@ def agree(f: Callable[[], T]) -> T:
 
 
 def _all(value: int) -> np.ndarray:
+    """`value` of every process, in 64 bits; as bytes, because JAX has 32 of a number."""
+    mine = np.array([value], np.int64)
     if jax.process_count() == 1:
-        return np.array([value])
-    return np.asarray(multihost_utils.process_allgather(np.asarray(value)))
+        return mine
+    together.meet("all")
+    every = multihost_utils.process_allgather(mine.view(np.uint8))
+    return np.ascontiguousarray(every).view(np.int64).ravel()
 
 
 def any_of(flag: bool) -> bool:
@@ -92,6 +73,8 @@ def gather(tree: Any) -> Any:
     """Arrays of all devices as numpy arrays, whole, on every process."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
+    jax.block_until_ready(tree)
+    together.meet("gather")
     return multihost_utils.process_allgather(tree, tiled=True)
 
 

@@ -15,14 +15,14 @@ import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
-from redalign_jax import block, devices, finished, grid, hosts
+from redalign_jax import block, devices, finished, grid, hosts, together
 from redalign_jax import config as configs
 from redalign_jax.block import Block, Carry
 from redalign_jax.checkpoint import Checkpoints
 from redalign_jax.errors import UserError
 from redalign_jax.grid import Group
 from redalign_jax.profiling import profiled
-from redalign_jax.program import Shape
+from redalign_jax.program import Shape, out_of_memory
 from redalign_jax.progress import Progress
 from redalign_jax.stopping import Stopped
 
@@ -95,11 +95,13 @@ def train(
         threadpool_limits(1, user_api="blas"),
         Checkpoints(folder, config.sweep.save_every) as checkpoints,
         shown,
+        together.telling(),
     ):
+        width = devices.mesh(config.sweep.batch_devices).shape[devices.RUNS]
         sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown)
         for number, group in enumerate(groups):
             if not done.issuperset(_places(group, count)):
-                _halving(partial(_train_group, sweep, str(number), group), plan, str(number))
+                _halving(partial(_train_group, sweep, str(number), group), plan, str(number), width)
     hosts.agree(lambda: finished.merge(folder))
     logging.info("%d runs in %.1f s", runs, time.monotonic() - began)
 
@@ -149,13 +151,14 @@ def _places(group: Group, setting_count: int) -> list[int]:
     return [place for c in group.cells for place in grid.places(c, every, setting_count).tolist()]
 
 
-def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str) -> None:
-    """`train(0)`; if memory runs out, once more with half of the runs per device.
+def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str, width: int) -> None:
+    """`train(0)`; as often as memory runs out, again with half of the runs per device.
 
     Args:
       train: takes runs per device, 0 for its own choice; writes the block's shape into `plan`.
       plan: with the shapes of every group's blocks.
       number: of the group.
+      width: of the mesh, devices that share the runs.
     """
     chunk = 0
     while True:
@@ -163,13 +166,10 @@ def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str) ->
             with devices.memory_errors():
                 return train(chunk)
         except MemoryError as error:
-            shape = plan["shapes"].pop(number, (1, 1))
-            share = max(1, math.prod(shape) // len(jax.devices()))
+            shape = plan["shapes"].pop(number, (width, 1))
+            share = max(1, math.prod(shape) // width)
             # one process alone cannot change what all of them run
-            if chunk or share == 1 or jax.process_count() > 1:
-                raise UserError(
-                    f"out of memory with {share} runs per device at a time, see "
-                    f"--config.sweep.chunk and --config.alignment.block: {error}"
-                ) from None
+            if share == 1 or jax.process_count() > 1:
+                raise UserError(out_of_memory(share, str(error))) from None
             chunk = share // 2
             logging.warning("out of memory with %d runs per device, half from here on", share)

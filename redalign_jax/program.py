@@ -5,6 +5,7 @@ share data, init and batches, so whatever depends on those alone is computed onc
 the sharded axis.
 """
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from redalign_jax import devices, hosts, measures, training
+from redalign_jax.errors import UserError
 from redalign_jax.linalg import batch_safe
 from redalign_jax.model import Hyper, Model
 from redalign_jax.training import Curve, Data, Plan, State
@@ -177,14 +179,29 @@ def fit(
       grid: (tasks × seeds, settings).
       example: one task's arrays.
       runs_per_device: by hand; 0 takes what suits the kind of device, halved until the compiled
-        program's own memory analysis stays under `devices.memory_bound()`.
+        program's own memory analysis stays under `devices.memory_bound()`. Either is halved where
+        memory runs out while compiling.
       shape: of the block, if it is known and suits the devices.
+
+    Raises:
+      UserError: memory does not suffice to compile for one run per device.
     """
     count = mesh.shape[devices.RUNS]
     bound = hosts.least(devices.memory_bound())
+
+    def compiled(shape: Shape) -> tuple[Program | None, str]:
+        """The program, or why there is none: on any process, as all run the same."""
+        program, reason = None, "another process has no memory left"
+        try:
+            with devices.memory_errors():
+                program = compile_block(model, plan, settings, mesh, shape, example)
+        except MemoryError as error:
+            reason = str(error)
+        return (program if hosts.all_of(program is not None) else None), reason
+
     if shape and shape.rows % count == 0:
-        program = compile_block(model, plan, settings, mesh, shape, example)
-        if program.bytes <= bound or runs_per_device:
+        program, _ = compiled(shape)
+        if program and (program.bytes <= bound or runs_per_device):
             return program
     target = runs_per_device
     if not target:
@@ -192,7 +209,21 @@ def fit(
         target = RUNS_PER_CPU_DEVICE if cpu else RUNS_PER_ACCELERATOR
     while True:
         shape = cut(*grid, count, target)
-        program = compile_block(model, plan, settings, mesh, shape, example)
-        if program.bytes <= bound or runs_per_device or target == 1:
+        program, reason = compiled(shape)
+        share = shape.rows * shape.settings // count
+        if program and (program.bytes <= bound or runs_per_device or share == 1):
             return program
-        target = max(1, target // 2)
+        if share == 1:
+            raise UserError(out_of_memory(share, f"while compiling, {reason}"))
+        if not program:
+            logging.warning("out of memory compiling %d runs per device, half is tried", share)
+        target //= 2
+        while target >= share:  # would be the same block again
+            target //= 2
+
+
+def out_of_memory(share: int, reason: str) -> str:
+    """The line for users: what did not fit, and what makes it smaller."""
+    runs = f"{share} run{'s' * (share > 1)} per device at a time"
+    fields = "--config.sweep.chunk and " * (share > 1) + "--config.alignment.block"
+    return f"out of memory with {runs}, see {fields}: {reason}"

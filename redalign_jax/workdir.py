@@ -1,7 +1,6 @@
 """A workdir: one experiment's files, each written whole or not at all."""
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -13,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from redalign_jax import hosts
+from redalign_jax import hosts, locks
 from redalign_jax.errors import UserError
 
 LOCK, HOLDER = ".lock", ".holder"
@@ -51,7 +50,8 @@ def write(path: Path, save: Callable[[Path], None]) -> None:
 def held(workdir: Path) -> Iterator[None]:
     """Inside, no other job can hold `workdir`, which is made if need be.
 
-    The lock is the operating system's: it goes with the process, however that ends.
+    The lock is the file system's: it goes with the process, however that ends. Where there are no
+    locks it is a file that a killed process leaves behind, see `locks.holding`.
 
     Raises:
       UserError: another job holds it, it cannot be written, or the processes of this job do not all
@@ -79,14 +79,12 @@ def _lock(workdir: Path, stack: contextlib.ExitStack) -> str:
     path = workdir / HOLDER
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        file = stack.enter_context((workdir / LOCK).open("a"))
+        stack.enter_context(locks.holding(workdir / LOCK))
     except OSError as error:
-        raise UserError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        raise UserError(f"workdir: {workdir} cannot be locked: {error.strerror}") from None
+    except locks.InUse as error:
         holder = path.read_text() if path.exists() else "another process"
-        raise UserError(f"workdir: {workdir} is in use by {holder}") from None
+        raise UserError(f"workdir: {workdir} is in use by {holder}, {error}") from None
     # in a file of its own: other hosts may not see what is written before a file is closed
     holder = f"process {os.getpid()} on {platform.node()} since {time.ctime()}"
     write(path, lambda p: p.write_text(holder))

@@ -1,26 +1,33 @@
 """Runs a small sweep in several processes on this machine.
 
-python tests/joined.py WORKDIR PROCESSES DEVICES_EACH [STOP | apart]
+python tests/joined.py WORKDIR PROCESSES DEVICES_EACH [HOW [WHERE]]
 
-18 runs, which four devices cannot share evenly. With STOP, the last process gets SIGTERM at the end
-of that segment; `apart`, it gets a workdir of its own. Prints the exit status of every process.
+18 runs, which four devices cannot share evenly. HOW and WHERE tell what happens to the last
+process: at the end of segment WHERE it is told to stop (`stop`), an error of Python's is raised
+(`error`), the same while the others are inside a collective (`inside`), or it is killed (`kill`,
+or the first process, `behead`);
+in place of WHERE `first` is before the sweep and `load` where its data are read. `apart`, it gets a
+workdir of its own; `late`, it comes WHERE seconds late. Prints the exit status of every process.
 """
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from functools import partial
 from pathlib import Path
 
 os.environ["JAX_NUM_CPU_DEVICES"] = sys.argv[3]  # read when JAX is imported
 
+import numpy as np
+from jax.experimental import multihost_utils
 from small import experiment
 
-from redalign_jax import block, hosts, stopping, sweep, workdir
-from redalign_jax.errors import UserError
+from redalign_jax import block, stopping, sweep, together, workdir
 
 
 def config(**changes):
@@ -36,33 +43,73 @@ def _port() -> int:
         return free.getsockname()[1]
 
 
-def _live(folder: Path, address: str, count: int, index: int, how: str) -> int:
-    advance, trained = block.advance, 0
-    last = index == count - 1
+def _happen(how: str, folder: Path, index: int, last: bool) -> None:
+    if how == "inside" and not last:
+        multihost_utils.process_allgather(np.zeros(1))
+    if last if how in ("error", "inside", "stop", "kill") else index == 0:
+        (folder.parent / "happened").write_text(str(time.time()))
+    if how in ("error", "inside") and last:
+        raise ValueError("the last process\nhas a bug")
+    if how == "stop" and last:
+        os.kill(os.getpid(), signal.SIGTERM)
+    if (how == "kill" and last) or (how == "behead" and index == 0):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _timed(name: str) -> None:
+    """Prints how long every collective took."""
+    collective = getattr(multihost_utils, name)
+
+    def timed(*args, **kwargs):
+        began = time.monotonic()
+        found = collective(*args, **kwargs)
+        print(f"collective {time.monotonic() - began:.3f}", file=sys.stderr)
+        return found
+
+    setattr(multihost_utils, name, timed)
+
+
+def _sweep(folder: Path, index: int, last: bool, how: str, where: str) -> None:
+    happen = partial(_happen, how, folder, index, last)
+    advance, load, trained = block.advance, block.load, 0
     workdir._seen = partial(workdir._seen, seconds=1)
 
     def watched(part, inputs, carry):
         nonlocal trained
         after, trained = advance(part, inputs, carry), trained + 1
-        if str(trained) == how and last:
-            os.kill(os.getpid(), signal.SIGTERM)
+        if str(trained) == where:
+            happen()
         return after
 
-    block.advance = watched
-    try:
-        if count > 1:
-            hosts.join(address, count, index)
-        own = folder / "apart" if how == "apart" and last else folder
-        sweep.run(config(), own, progress=False)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except stopping.Stopped:
-        return stopping.STATUS
+    def loaded(part):
+        if where == "load":
+            happen()
+        return load(part)
+
+    block.advance, block.load = watched, loaded
+    if where == "first":
+        happen()
+    if how == "late" and last:
+        time.sleep(float(where))
+    if how == "late" and not last:
+        _timed("process_allgather")
+        _timed("broadcast_one_to_all")
+    own = folder / "apart" if how == "apart" and last else folder
+    sweep.run(config(), own, progress=False)
+
+
+def _live(folder: Path, address: str, count: int, index: int, how: tuple[str, str]) -> int:
+    if how[0] == "kill":
+        together.HEARTBEAT = 5
+    with together.joined(address, count, index) if count > 1 else contextlib.nullcontext():
+        try:
+            _sweep(folder, index, index == count - 1, *how)
+        except stopping.Stopped:
+            return stopping.STATUS
     return 0
 
 
-def main(folder: Path, count: int, how: str) -> None:
+def main(folder: Path, count: int, how: tuple[str, str]) -> None:
     """Forks the processes and waits for them."""
     address = f"localhost:{_port()}"
     children = []
@@ -75,8 +122,9 @@ def main(folder: Path, count: int, how: str) -> None:
                 traceback.print_exc()
                 os._exit(1)
         children.append(child)
-    print(json.dumps([os.WEXITSTATUS(os.waitpid(child, 0)[1]) for child in children]))
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    print(json.dumps(statuses))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), "".join(sys.argv[4:]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), (*sys.argv[4:], "", "")[:2])

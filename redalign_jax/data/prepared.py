@@ -4,13 +4,12 @@ TensorFlow itself is not needed, and no network: a builder's data are in the pac
 """
 
 import contextlib
-import fcntl
 import functools
 import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
+from redalign_jax import locks
 from redalign_jax.data import identity
 from redalign_jax.errors import UserError
 
@@ -60,8 +60,7 @@ def prepare(
 
     One process prepares while others that want the same wait for it. The dataset is written under a
     temporary name and renamed, so that it is there completely or not at all, even where a process
-    is killed (it leaves an `incomplete.*` directory, which nothing reads) or where the file system
-    knows no locks.
+    is killed (it leaves an `incomplete.*` directory, which nothing reads).
 
     Args:
       builder: the class; raise its VERSION whenever what it generates changes.
@@ -80,7 +79,7 @@ def prepare(
     if not (home / INFO).exists():
         try:
             home.parent.mkdir(parents=True, exist_ok=True)
-            with _locked(root / builder.name):
+            with locks.holding(root / builder.name / ".lock", wait=True):
                 if not (home / INFO).exists():
                     options = {"files": fetch()}
                     if variant:
@@ -89,18 +88,6 @@ def prepare(
         except OSError as error:
             raise UserError(f"{home}: cannot be prepared ({_line(error)})") from None
     return home
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process alone; the lock goes when the process does."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _generate(builder: type[LocalBuilder], options: dict[str, Any], home: Path, root: Path) -> None:

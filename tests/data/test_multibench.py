@@ -158,7 +158,7 @@ def test_prepared_anew_when_the_file_changes_and_kept_when_it_goes(tmp_path):
     write(manual, "mosi", content("mosi", seed=1))
     second = load("mosi", "", tmp_path)
     assert not np.array_equal(first.test.x[2], second.test.x[2])
-    assert len(list((tmp_path / "mosi").iterdir())) == 2
+    assert len(list((tmp_path / "mosi").glob("[!.]*"))) == 2
     path.unlink()
     assert np.array_equal(load("mosi", "", tmp_path).test.x[2], second.test.x[2])
     with pytest.raises(UserError, match="mosi_raw.pkl is missing: put MultiBench's file there"):
