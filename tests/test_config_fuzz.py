@@ -22,7 +22,7 @@ VALUES |= st.lists(st.tuples(SCALARS, SCALARS), max_size=3).map(tuple)
 
 
 def outcome(changes):
-    """"refused", or "accepted" after the grid of the config was built."""
+    """ "refused", or "accepted" after the grid of the config was built."""
     plain = experiment(data__redundancy=(8,)).to_dict()
     for name, value in changes.items():
         section, _, field = name.partition(".")
