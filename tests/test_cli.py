@@ -169,10 +169,10 @@ def experiment_in(tmp_path, *more):
 
 
 def piped(script, *arguments, **environment):
-    """A command inside a line of bash, as $RUN; its standard error, and what bash says."""
+    """A command as $RUN in a line of bash, which ends with the command's status."""
     run = shlex.join([sys.executable, "-m", "redalign_jax", *map(str, arguments)])
     return subprocess.run(
-        ["bash", "-c", script],
+        ["bash", "-c", f"{script}; exit ${{PIPESTATUS[0]}}"],
         cwd=ROOT,
         env=os.environ | {"RUN": run} | environment,
         capture_output=True,
@@ -199,9 +199,9 @@ def workdir(tmp_path_factory):
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("eval $RUN > /dev/full; echo $?", "standard output cannot be written: No space left"),
-        ("eval $RUN | true; echo ${PIPESTATUS[0]}", ""),
-        ("eval $RUN >&-; echo $? >&2", "0"),
+        ("eval $RUN > /dev/full", "standard output cannot be written: No space left"),
+        ("eval $RUN | true", ""),
+        ("eval $RUN >&-", ""),
         ("eval $RUN 2>/dev/full", ""),
     ],
 )
@@ -209,17 +209,13 @@ def test_output_that_goes_nowhere_ends_no_job(workdir, script, said):
     (workdir / "report.html").unlink(missing_ok=True)
     done = piped(script, "--job=report", f"--workdir={workdir}")
     assert done.returncode == 0
-    lines = done.stderr.splitlines()
-    assert len(lines) == bool(said) and said in done.stderr
+    assert len(done.stderr.splitlines()) == bool(said) and said in done.stderr
     assert (workdir / "report.html").exists()
-    assert done.stdout.split()[-1:] != ["1"]
 
 
-def test_error_stream_closed_while_training(tmp_path):
-    done = piped(
-        "eval $RUN 2>&1 >/dev/null | true; echo ${PIPESTATUS[0]}", *experiment_in(tmp_path)
-    )
-    assert done.stdout == "0\n"
+def test_an_error_stream_that_closes_ends_no_training(tmp_path):
+    done = piped("eval $RUN 2>&1 >/dev/null | true", *experiment_in(tmp_path))
+    assert done.returncode == 0
     assert (tmp_path / "out" / "report.html").exists()
 
 
