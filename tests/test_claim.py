@@ -211,7 +211,7 @@ def whole_at(folder: Path, content: bytes) -> Path:
 
 
 def harm(path: Path, how: str) -> None:
-    """Cuts a file, or flips a bit of its numbers, which a reader without checksums cannot see."""
+    """Cuts a file, or flips a bit that changes the table for a reader who trusts it."""
     whole = path.read_bytes()
     if how == "cut":
         path.write_bytes(whole[: len(whole) // 2])
@@ -254,6 +254,21 @@ def test_a_block_that_cannot_be_read_now_is_not_deleted(tmp_path, monkeypatch):
                 act(tmp_path)
     assert sorted((tmp_path / finished.FOLDER).iterdir()) == files
     assert finished.places(tmp_path) == [0, 1]
-    harm(files[1], "flipped")  # the numbers themselves: only a checksum tells
+    harm(files[1], "flipped")
     assert finished.places(tmp_path) == [0, 1]  # of the other block
     assert files[1] not in (tmp_path / finished.FOLDER).iterdir()
+
+
+def test_no_bit_of_a_table_changes_in_silence(tmp_path):
+    table = pd.DataFrame({"place": [0, 1], "value": [0.5, 1.0], "diverged": [False, True]})
+    path = tmp_path / "one.parquet"
+    results.write_parquet(table, path)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        content = bytearray(whole)
+        content[at] ^= 16
+        path.write_bytes(content)
+        try:
+            assert results.load(path).equals(table), at
+        except results.Damaged:
+            continue
