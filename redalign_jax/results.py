@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 from redalign_jax import workdir
 from redalign_jax.errors import UserError
 
 RESULTS, CURVES, DECOMPOSITION = "results", "curves", "decomposition"
+SHAPE = b"redalign"  # where a parquet file says what its rows and columns are
 TEXTS = ("subject", "metric", "first", "second", "method")  # columns of texts, whatever they say
 BALANCED = "balanced"  # the column that marks runs of the balanced mechanism
 
@@ -70,8 +73,17 @@ def save(table: pd.DataFrame, folder: Path, name: str) -> None:
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Writes one file, whole or not at all, with checksums."""
-    workdir.write(path, lambda p: table.to_parquet(p, index=False, write_page_checksum=True))
+    """Writes one file, whole or not at all, with what tells later whether it is as it was."""
+    content = pa.Table.from_pandas(table, preserve_index=False)
+    about = {**content.schema.metadata, SHAPE: _shape(content)}
+    content = content.replace_schema_metadata(about)
+    workdir.write(path, lambda p: parquet.write_table(content, p, write_page_checksum=True))
+
+
+def _shape(table: pa.Table) -> bytes:
+    """Number of rows, names and types: what the checksums of the numbers leave out."""
+    columns = ", ".join(f"{field.name} {field.type}" for field in table.schema)
+    return f"{table.num_rows} × {columns}".encode()
 
 
 def there(folder: Path, name: str = RESULTS) -> bool:
@@ -97,7 +109,13 @@ def load(path: Path) -> pd.DataFrame:
             "same command goes on once it can be"
         ) from None
     try:
-        return pd.read_parquet(io.BytesIO(content), page_checksum_verification=True)
+        table = parquet.read_table(io.BytesIO(content), page_checksum_verification=True)
+        if (table.schema.metadata or {}).get(SHAPE, _shape(table)) != _shape(table):
+            raise ValueError("rows or columns have changed")
+        frame = table.to_pandas()
+        if list(frame.columns) != table.column_names:
+            raise ValueError("columns have changed")
+        return frame
     except MemoryError:
         raise
     except Exception as error:  # pyarrow has many of its own

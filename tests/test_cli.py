@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -159,3 +160,115 @@ def test_every_config_says_how_to_run_it_and_is_possible(name):
     spec.loader.exec_module(module)
     assert f"--config=configs/{name}" in module.__doc__
     config.check(module.get_config())
+
+
+def experiment_in(tmp_path, *more):
+    """Arguments of a sweep of a few seconds."""
+    out = [f"--workdir={tmp_path / 'out'}", "--config.data.redundancy=8"]
+    return ["--config=configs/redundancy.py", *out, *SMALL, "--config.sweep.seeds=1", *more]
+
+
+def piped(script, *arguments, **environment):
+    """A command as $RUN in a line of bash, which ends with the command's status."""
+    run = shlex.join([sys.executable, "-m", "redalign_jax", *map(str, arguments)])
+    return subprocess.run(
+        ["bash", "-c", f"{script}; exit ${{PIPESTATUS[0]}}"],
+        cwd=ROOT,
+        env=os.environ | {"RUN": run} | environment,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """Results to report on, made where no user has a home and no locale has letters."""
+    folder = tmp_path_factory.mktemp("workdir")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+    last = f"--config.sweep.first_seed={2**32 - 1}"
+    done = piped("unset HOME; eval $RUN", *experiment_in(folder, last), **plain)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr and "report: " in done.stdout
+    table = pd.read_parquet(folder / "out" / "results.parquet")
+    assert set(table["seed"]) == {2**32 - 1}
+    return folder / "out"
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("eval $RUN > /dev/full", "standard output cannot be written: No space left"),
+        ("eval $RUN | true", ""),
+        ("eval $RUN >&-", ""),
+        ("eval $RUN 2>/dev/full", ""),
+    ],
+)
+def test_output_that_goes_nowhere_ends_no_job(workdir, script, said):
+    (workdir / "report.html").unlink(missing_ok=True)
+    done = piped(script, "--job=report", f"--workdir={workdir}")
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) == bool(said) and said in done.stderr
+    assert (workdir / "report.html").exists()
+
+
+def test_an_error_stream_that_closes_ends_no_training(tmp_path):
+    done = piped("eval $RUN 2>&1 >/dev/null | true", *experiment_in(tmp_path))
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_ctrl_c_saves_says_one_line_and_goes_on(tmp_path):
+    out = tmp_path / "out"
+    arguments = experiment_in(tmp_path, "--config.sweep.seeds=8", "--config.sweep.chunk=1")
+    stopped = subprocess.Popen(
+        [sys.executable, "-m", "redalign_jax", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(out.glob("blocks/*.results.parquet")):
+        assert stopped.poll() is None
+        time.sleep(0.02)
+    stopped.send_signal(signal.SIGINT)
+    said = stopped.communicate(timeout=120)[1]
+    assert stopped.returncode == 75 and "Traceback" not in said
+    assert [line for line in said.splitlines() if "to go on: python -m redalign_jax" in line]
+    assert list(out.glob("blocks/*.results.parquet"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--helpfull"], ["-h"]])
+def test_help_is_a_page(arguments):
+    done = command(*arguments)
+    assert done.returncode == 0 and not done.stderr
+    for word in ("--job=sweep", "--job=report", "--workdir", "configs/arrays.py", "--helpfull"):
+        assert word in done.stdout or (arguments == ["--helpfull"] and word == "--helpfull")
+    everything = "--config.hyper.strength=0.0,0.1" in done.stdout
+    assert everything == (arguments == ["--helpfull"])
+    assert ("--config.data.path=" in done.stdout) == everything
+
+
+def test_the_commands_of_the_readme_run_in_the_order_printed(tmp_path):
+    """On small data and few steps: no workdir of one is in the way of the next."""
+    text = (ROOT / "README.md").read_text().replace("\\\n", " ")
+    lines = [line.strip() for line in text.splitlines()]
+    found = [shlex.split(line)[3:] for line in lines if line.startswith("python -m redalign_jax -")]
+    assert len(found) >= 4
+    rng = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    x = {name: y[:, None] + rng.standard_normal((400, 3)) for name in ("vision", "text")}
+    np.savez(tmp_path / "mine.npz", **x, labels=y)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    few = ["folds=2", "members=1", "steps=10", "resamples=0"]
+    few = [f"--config.decompose.{one}" for one in few] + ["--config.advise.minutes=0.001"]
+    for arguments in found:
+        done = subprocess.run(
+            [sys.executable, "-m", "redalign_jax", *arguments, *SMALL[:-1], *few],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, (arguments, done.stderr)

@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 from small import experiment
 
 from redalign_jax import config as configs
-from redalign_jax import fields
-from redalign_jax.data import mfeat, redundancy_bits
+from redalign_jax import fields, grid
+from redalign_jax.data import arrays, mfeat, redundancy_bits
 from redalign_jax.errors import UserError
 
 
@@ -96,6 +96,32 @@ def test_modalities_in_another_order_are_the_same_ones():
     data.modalities = ("kar,pix", "fac,fou", "pix, kar")
     with pytest.raises(UserError, match="data.modalities: .*'kar,pix' and 'pix, kar'"):
         configs.check(configs.base(data))
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "message"),
+    [
+        ("labels", (0, 84), "labels=0 and labels=84 are the same task"),
+        ("modalities", ("", "b,a"), "modalities='' and modalities='b,a' are the same task"),
+        ("labels", (0, 60), None),
+        ("modalities", ("a,b", "a,c"), None),
+    ],
+)
+def test_a_task_in_two_spellings_is_refused_naming_both(tmp_path, field, values, message):
+    rng = np.random.default_rng(0)
+    names = "abc" if values == ("a,b", "a,c") else "ab"
+    x = {name: rng.standard_normal((120, 2)) for name in names}
+    np.savez(tmp_path / "mine.npz", **x, labels=np.arange(120) % 2)
+    config = experiment(hyper__strength=(0.0,))
+    config.data = arrays.defaults()
+    config.data.path, config.data[field] = str(tmp_path / "mine.npz"), values
+    config.measure.neighbours = 3
+    if message is None:
+        assert len(grid.cells(configs.check(config))) == 4
+        grid.groups(config)
+        return
+    with pytest.raises(UserError, match=f"data.{field}: {message}"):
+        grid.groups(config)
 
 
 def test_a_python_config_is_locked():
