@@ -109,9 +109,7 @@ def _check_task(config: ConfigDict, task: Task) -> None:
         ("measure.neighbours", config.measure.neighbours, neighbours),
     ):
         if got < asked:
-            notes.once(
-                f"{name} {asked} {got}", f"{name}: {asked} is cut to {got}, what the data has"
-            )
+            notes.once(f"{name}: {asked} is cut to {got}, what the data has")
     for name, size in (("train.batch", batch), ("data.labels", min(batch, len(task.train.y)))):
         if size % config.sweep.batch_devices:
             raise UserError(

@@ -110,20 +110,34 @@ def _ready(
     del stamp
     x, y, group, split = members.read(path, modalities, groups)
     y, known = labels.read(y, unlabelled=unlabelled, target=target, source=path)
-    x = {name: checks.modality(name, value, len(known), path) for name, value in x.items()}
-    of = kinds.resolve(stated, x)
-    if set(of.values()) != {"vector"}:
-        notes.once(f"{path} kinds {of}", f"{path}: {kinds.line(of, x)}")
-    group, lines = together.numbers(x, group)
-    for line in lines:
-        notes.once(f"{path} {line}", f"{path}: {line}")
+    x, of, group = understood(x, len(known), stated, group, path)
     if split is not None and group is not None:
         pairs = np.unique(np.stack([group, split], axis=1), axis=0)
-        torn = len(pairs) - len(np.unique(group))
-        if torn:
-            notes.once(
-                f"{path} torn",
-                f"{path}: rows that belong together are in two splits or more of 'split'",
-            )
-    x = {name: kinds.cast(value, of[name], name, path) for name, value in x.items()}
+        if len(pairs) > len(np.unique(group)):
+            notes.once(f"{path}: rows that belong together are in two or more parts of 'split'")
     return _Ready(x, y, known, of, group, split)
+
+
+def understood(
+    x: dict[str, np.ndarray], n: int, stated: str, group: np.ndarray | None, source: str
+) -> tuple[dict[str, np.ndarray], dict[str, str], np.ndarray | None]:
+    """Arrays in the shape of their kind, their kinds, and which rows belong together.
+
+    Args:
+      x: name → (n, ...), as found.
+      n: rows.
+      stated: the field `data.kinds`.
+      group: (n,) numbers, equal for rows of which it is known that they belong together, or None.
+      source: the file or dataset, for what is said.
+
+    Raises:
+      UserError: an array that cannot be trained on, or is not of the stated kind.
+    """
+    x = {name: checks.modality(name, value, n, source) for name, value in x.items()}
+    of = kinds.resolve(stated, x)
+    if set(of.values()) != {"vector"}:
+        notes.once(f"{source}: {kinds.line(of, x)}")
+    group, lines = together.numbers(x, group)
+    for line in lines:
+        notes.once(f"{source}: {line}")
+    return {name: kinds.cast(v, of[name], name, source) for name, v in x.items()}, of, group

@@ -48,7 +48,6 @@ def read(
         raise UserError(f"{source}: no row has a label")
     if without.any():
         notes.once(
-            f"{source} unlabelled",
             f"{source}: {without.sum()} of {len(without)} rows have no label; they are trained on "
             "as pairs alone",
         )
@@ -61,7 +60,6 @@ def _flat(y: np.ndarray, source: str) -> np.ndarray:
     if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf":
         if len(y) and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
             notes.once(
-                f"{source} one-hot",
                 f"{source}: the labels are one-hot; class k is column k, as of labels.argmax(1)",
             )
             return y.argmax(axis=1)
@@ -101,7 +99,6 @@ def _without(y: np.ndarray, unlabelled: str, source: str) -> np.ndarray:
         others = np.unique(y[y >= 0])
         if len(others) > 1:
             notes.once(
-                f"{source} -1",
                 f"{source}: {(y == -1).sum()} of {len(y)} labels are -1, taken as a class; if it "
                 "means that there is no label: --config.data.unlabelled=-1",
             )
@@ -128,7 +125,6 @@ def _typed(y: np.ndarray, target: str, source: str) -> np.ndarray:
         if target == "classes" or len(values) == 2:
             if not target:
                 notes.once(
-                    f"{source} two values",
                     f"{source}: the labels are {values[0]:g} and {values[1]:g}, taken as two "
                     "classes; for a regression: --config.data.target=regression",
                 )
@@ -136,7 +132,6 @@ def _typed(y: np.ndarray, target: str, source: str) -> np.ndarray:
             return y.astype(np.int64 if whole else str)
         if 2 < len(values) <= _FEW and len(y) > 5 * _FEW:
             notes.once(
-                f"{source} few values",
                 f"{source}: floating-point labels with {len(values)} values only, taken as a "
                 "regression; for classes: --config.data.target=classes",
             )

@@ -104,7 +104,6 @@ def _modalities(file: np.lib.npyio.NpzFile, names: list[str], path: str) -> dict
             del found[name]
     if left:
         notes.once(
-            f"{path} left out {left}",
             f"{path}: {', '.join(map(repr, left))} left out: names or whole numbers, one per row, "
             "are no modality unless --config.data.modalities says so",
         )
@@ -180,7 +179,6 @@ def _joined(
         order = np.argsort(value)
         places[name] = order[np.searchsorted(value, common, sorter=order)]
     notes.once(
-        f"{path} joined",
         f"{path}: joined by id: {len(common)} rows are in all of "
         + ", ".join(f"{name} ({len(value)})" for name, value in ids.items()),
     )

@@ -5,10 +5,13 @@ import logging
 _said: set[str] = set()
 
 
-def once(about: str, line: str) -> None:
-    """Logs `line`, unless something has been said `about` this: seeds load the same data again."""
-    if about not in _said:
-        _said.add(about)
+def once(line: str, about: str = "") -> None:
+    """Logs `line`, unless it has been said: every seed loads the same data.
+
+    Where the line is not the same for every seed, `about` says what it is about.
+    """
+    if (about or line) not in _said:
+        _said.add(about or line)
         logging.warning(line)
 
 

@@ -59,7 +59,7 @@ def modalities(
         found[name], touched = standardise(value, kinds[name], train)
         parts = []
         if touched.constant:
-            parts.append(f"{touched.constant} columns that say nothing in training are set to 0")
+            parts.append(f"{touched.constant} columns of no known scale in training are set to 0")
         if touched.clipped:
             parts.append(
                 f"{touched.clipped} of {value.size} values beyond {CLIP:g} standard "
@@ -67,7 +67,7 @@ def modalities(
             )
         if parts:
             line = f"{source}: {name!r}, at the first seed that has such: {', '.join(parts)}"
-            notes.once(f"{source} {name} scaled", line)
+            notes.once(line, f"{source} {name} scaled")
     return found
 
 

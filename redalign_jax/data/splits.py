@@ -252,7 +252,6 @@ def _labels(labels: int, n_train: int, classes: int, source: str) -> int:
         raise UserError(f"data.labels={labels} is below the {classes} classes of {source}")
     if labels > n_train:
         notes.once(
-            f"{source} labels {labels}",
             f"data.labels={labels}: {source} leaves {n_train} training examples; all are taken",
         )
     return min(labels or n_train, n_train)

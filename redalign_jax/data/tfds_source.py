@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
 
-from redalign_jax.data import prepared, splits
+from redalign_jax.data import notes, prepared, splits
+from redalign_jax.data.arrays import understood
 from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
 
@@ -22,6 +23,7 @@ def defaults() -> ConfigDict:
             "split": "all",  # a TFDS split to read; ours are drawn from it
             "label": "label",  # the feature to predict
             "modalities": ("",),  # comma-separated features; "" = all numeric but the label, sorted
+            "kinds": "",  # NAME=vector, sequence, image or tokens, between commas; "" guesses
             "labels": (0,),  # labelled training pairs; 0 = all
             "valid": 0.1,
             "test": 0.2,
@@ -40,7 +42,7 @@ def load(config: ConfigDict, seed: int) -> Task:
       seed: of the splits.
 
     Returns:
-      The task; images and other integers become float32, standardised like everything else.
+      The task. What a feature is, `kinds.guess` tells; copies of rows stay together.
 
     Raises:
       UserError: one line that names the dataset or the field.
@@ -55,17 +57,31 @@ def load(config: ConfigDict, seed: int) -> Task:
     # Sorted, because the files keep features in no particular order.
     usable = sorted(n for n, f in features.items() if n != config.label and _is_numeric(f))
     names = splits.choose(config.modalities, usable, source)
+    wide = [name for name in names if features[name].shape]
+    if not config.modalities.strip() and wide:
+        ids = [n for n in names if n not in wide and np.dtype(features[n].np_dtype).kind in "biu"]
+        names = [name for name in names if name not in ids]
+        if ids:
+            notes.once(
+                f"{source}: {', '.join(map(repr, ids))} left out: whole numbers, one per row, are "
+                "no modality unless --config.data.modalities says so"
+            )
     if not names:
         raise UserError(f"{source}: no numeric feature besides {config.label!r}")
     arrays = prepared.read(home, [*names, config.label], config.split)
+    y = arrays[config.label]
+    x = {name: arrays[name] for name in names}
+    x, kinds, groups = understood(x, len(y), config.kinds, None, source)
     return splits.make_task(
-        {name: arrays[name] for name in names},
-        arrays[config.label],
+        x,
+        y,
         labels=config.labels,
         valid=config.valid,
         test=config.test,
         seed=seed,
         source=source,
+        kinds=kinds,
+        groups=groups,
     )
 
 

@@ -65,7 +65,8 @@ def numbers(
             continue
         kept = linked is not None and count.max() <= most
         lines.append(
-            f"{told[name]}; copies stay on one side of every split and fold"
+            f"{told[name]}; copies stay on one side of every split and fold; what else belongs "
+            "together, an array `groups` or --config.data.groups says"
             if kept
             else f"{told[name]}, which may be in several splits; if equal rows belong together: "
             f"--config.data.groups={name}"

@@ -32,8 +32,9 @@ def path(tmp_path):
 def test_all_arrays_in_file_order(path):
     task = load(path)
     assert task.modalities == ("image", "audio") and task.classes == 3
-    assert [x.shape for x in task.train.x] == [(42, 4, 4), (42, 5)]
-    assert all(x.dtype == np.float32 for x in task.train.x)
+    assert task.kinds == ("image", "vector")
+    assert [x.shape for x in task.train.x] == [(42, 4, 4, 1), (42, 5)]
+    assert [x.dtype for x in task.train.x] == [np.uint8, np.float32]
 
 
 def test_rows_stay_paired(tmp_path):
@@ -140,5 +141,5 @@ def test_bad_fields(path):
         load("")
     with pytest.raises(UserError, match=r"no 'video' in .*mine.npz; it has image, audio"):
         load(path, modalities="audio,video")
-    with pytest.raises(UserError, match=r"data.labels=50: .*mine.npz leaves only 42"):
-        load(path, labels=50)
+    with pytest.raises(UserError, match=r"data.labels=2 is below the 3 classes"):
+        load(path, labels=2)
