@@ -172,7 +172,7 @@ def test_the_headline_says_nothing_below_the_noise():
     noise = rows(redundancy=1e-4, information=1e-4, information_low=0.0)
     assert "above the noise" in headline(noise) and "%" not in headline(noise)
     both = pd.concat([found, noise], ignore_index=True)
-    assert headline(both).endswith("75 % is in either alone; in 1 of 2 nothing is above the noise")
+    assert headline(both).endswith("is in either alone; in 1 of 2 cases nothing is above the noise")
     assert "without intervals" in headline(rows(information_low=np.nan))
     exact = rows(method="exact", information_low=0.4)
     assert headline(exact).endswith(", 75 % is in either alone")
