@@ -133,7 +133,7 @@ def summary(table: pd.DataFrame) -> dict:
         for name, got in policies.items()
     }
     gain = table["accuracy"] - table["fixed 0"]
-    told = table["verdict"] != decide.ALONE
+    told = table["verdict"] == decide.ALIGN
     inside = (gain >= table["low"]) & (gain <= table["high"])
     return {
         "encoders": len(table),

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import experiment
 
-from redalign_jax import advise, data, sweep
+from redalign_jax import advise, data, sweep, workdir
 from redalign_jax import config as configs
 from redalign_jax.advise import decide, folds, pilot
 from redalign_jax.config import base
 from redalign_jax.data import av_digits
 from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
+from redalign_jax.report import advice
 
 MODALITIES = ("a", "b")
 OPTIONS = pilot.candidates(MODALITIES)
@@ -81,31 +82,102 @@ def test_an_encoder_that_loses_is_left_alone():
     choice = decide.choose(gains((loses, helps), 0.01), MODALITIES, 1000)
     assert choice.strengths == (0.0, 16.0)
     assert choice.verdicts == [decide.ALONE, decide.ALIGN]
-    assert choice.refused[0].high < 0 and choice.refused[1] is None
+    assert choice.gains[0].high < 0
     # the partner's gain is that of the trial in which only it was moved
     assert choice.gains[1].mean == pytest.approx(0.04)
 
 
-def test_a_loss_that_is_not_certain_counts_where_nothing_is_shared():
+def test_what_is_not_certain_is_undecided_at_strength_0():
     loses = np.array([0, -0.01, -0.01, -0.01, -0.01, 0.0, -0.01])
-    table = gains((loses, HELPS), 0.05)
-    for shared_most, alone in (((0.05, 1.0), True), ((0.5, 1.0), False), ((np.inf,) * 2, False)):
-        choice = decide.choose(table, MODALITIES, 300, shared_most)
-        assert (choice.strengths[0] == 0) == alone
-        assert choice.verdicts[0] == (decide.ALONE if alone else decide.UNDECIDED)
-        assert choice.strengths[1] == 16
-    # nor is a gain refused because little is shared, nor anything judged by too few folds
-    assert decide.choose(gains((HELPS, HELPS), 0.01), MODALITIES, 300, (0, 0)).strengths[0] == 16
-    few = {name: rows.iloc[:3] for name, rows in table.items()}
-    assert decide.choose(few, MODALITIES, 300, (0, 0)).verdicts == [decide.UNDECIDED] * 2
+    alone = OPTIONS.index((0.0, 16.0))
+    helps = HELPS.copy()
+    helps[alone] = 0.05
+    choice = decide.choose(gains((loses, helps), 0.02), MODALITIES, 1000)
+    assert choice.verdicts == [decide.UNDECIDED, decide.ALIGN]
+    assert choice.strengths == (0.0, 16.0)
+    assert choice.gains[1].mean == pytest.approx(0.05)
+    # in that trial nothing is certain: nobody is advised
+    helps[alone] = 0.0
+    choice = decide.choose(gains((loses, helps), 0.02), MODALITIES, 1000)
+    assert choice.verdicts == [decide.UNDECIDED] * 2 and choice.strengths == (0.0, 0.0)
+    noise = decide.choose(gains((HELPS / 10, HELPS / 10), 0.1), MODALITIES, 100)
+    assert noise.verdicts == [decide.UNDECIDED] * 2 and noise.strengths == (0.0, 0.0)
+    few = {name: rows.iloc[:3] for name, rows in gains((HELPS, HELPS), 0.01).items()}
+    assert decide.choose(few, MODALITIES, 300).verdicts == [decide.UNDECIDED] * 2
 
 
-def test_noise_is_undecided_and_another_strength_must_be_clearly_better():
-    choice = decide.choose(gains((HELPS / 10, HELPS / 10), 0.1), MODALITIES, 100)
-    assert choice.verdicts == [decide.UNDECIDED] * 2
+def test_another_strength_must_be_clearly_better():
     far = HELPS.copy()
     far[OPTIONS.index((2.0, 2.0))] = 0.2
     assert decide.choose(gains((far, far), 0.01), MODALITIES, 1000).strengths == (2.0, 2.0)
+
+
+def test_a_gain_is_that_of_folds_without_a_part_in_the_choice():
+    # one lucky fold makes 8 the best of a mechanism that does nothing
+    table = np.zeros((pilot.FOLDS, len(OPTIONS)))
+    table[:, OPTIONS.index((8.0, 8.0))] = np.r_[0.5, np.full(9, 0.001)]
+    table[:, 1:] += 1e-4 * np.random.default_rng(0).standard_normal((pilot.FOLDS, 6))
+    found = {name: pd.DataFrame(table) for name in MODALITIES}
+    choice = decide.choose(found, MODALITIES, 10_000)
+    assert choice.gains[0].mean < table.mean(axis=0).max()
+
+
+def rows(diverged):
+    """Results of a pilot in which the runs that `diverged` names, (fold, candidate), diverged."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "fold": fold,
+            "seed": 0,
+            "candidate": c,
+            "subject": name,
+            "metric": "accuracy",
+            "value": np.nan if (fold, c) in diverged else 0.7 + HELPS[c] + 0.01 * rng.normal(),
+            "diverged": (fold, c) in diverged,
+        }
+        for fold in range(pilot.FOLDS)
+        for c in range(len(OPTIONS))
+        for name in MODALITIES
+    )
+
+
+@pytest.mark.parametrize(
+    ("diverged", "strengths", "counts"),
+    [
+        ({(3, DEFAULT)}, {8, 32}, (0, 1)),
+        ({(f, DEFAULT) for f in range(pilot.FOLDS)}, {8, 32}, (0, 10)),
+        ({(3, 0)}, {0}, (1, 1)),
+        ({(f, c) for f in range(pilot.FOLDS) for c in range(len(OPTIONS))}, {0}, (10, 10)),
+    ],
+    ids=["once", "always", "without alignment", "everything"],
+)
+def test_a_strength_that_diverged_is_not_advised(diverged, strengths, counts):
+    choice = decide.choose(pilot.gains(rows(diverged), "accuracy"), MODALITIES, 10_000)
+    assert set(choice.strengths) <= strengths
+    assert choice.diverged == [counts] * 2
+    verdict = decide.UNDECIDED if strengths == {0} else decide.ALIGN
+    assert choice.verdicts == [verdict] * 2
+    assert verdict == decide.UNDECIDED or np.isfinite(choice.gains[0].low)
+
+
+def test_folds_and_what_they_train_on_share_no_group():
+    rng = np.random.default_rng(0)
+    n, labelled = 200, 120
+    x = np.arange(n, dtype=np.float32)[:, None]
+    group = rng.integers(0, 50, n).astype(np.int32)  # of unequal sizes, with and without labels
+    train = Split((x, -x), rng.integers(0, 3, labelled))
+    task = Task(MODALITIES, 3, train, train, train, groups=(group, group, group))
+    fold = folds.assign(train.y, 10, 0, group[:labelled])
+    assert set(fold) == set(range(10))
+    parts = [folds.split(task, fold, k) for k in range(10)]
+    assert len({(part.train.x[0].shape, part.test.x[0].shape) for part in parts}) == 1
+    for k, part in enumerate(parts):
+        seen, out = (s.x[0][:, 0].astype(int) for s in (part.train, part.test))
+        assert not set(group[seen]) & set(group[out])
+        assert set(out) <= set(np.flatnonzero(fold == k))
+        np.testing.assert_array_equal(part.train.y, train.y[seen[: len(part.train.y)]])
+        np.testing.assert_array_equal(part.groups[0], group[seen])
+        np.testing.assert_array_equal(part.groups[2], group[out])
 
 
 def test_intervals_hold_what_they_promise():
@@ -147,6 +219,9 @@ def test_advice_never_sees_the_other_splits_and_a_sweep_accepts_it(tmp_path, mon
             "reasons",
         }
         assert row["reasons"] and all("\n" not in reason for reason in row["reasons"])
+        if row["verdict"] != decide.ALIGN:
+            assert row["strength"] == 0
+            assert row["strength_interval"] is row["expected_gain_interval"] is None
 
     load = data.load
 
@@ -163,6 +238,9 @@ def test_advice_never_sees_the_other_splits_and_a_sweep_accepts_it(tmp_path, mon
     strengths = advised.hyper.strength
     assert strengths[0] == (0.0, 0.0)
     assert strengths[-1] == tuple(e["strength"] for e in first["encoders"].values())
+    page = advice.make(tmp_path / "a", workdir.read_config(tmp_path / "a"), first).read_text()
+    if len(strengths) == 1:
+        assert "Train without alignment" in page and "Expected change" not in page
     assert advised.hyper.debias == (configs.BALANCED["debias"],)
     table = sweep.run(advised, tmp_path / "sweep")
     assert table["strength"].nunique() == len(strengths)
@@ -172,7 +250,7 @@ def test_too_few_labels_is_an_answer(tmp_path):
     found = advise.advise(small(data__labels=(40,)), tmp_path)
     for row in found["encoders"].values():
         assert row["verdict"] == decide.UNDECIDED
-        assert row["expected_gain"] is None
+        assert row["strength"] == 0 and row["expected_gain"] is None
         assert "40 labelled" in row["reasons"][0]
 
 

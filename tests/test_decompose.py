@@ -68,8 +68,8 @@ def test_three_modalities_from_the_shell(tmp_path):
     assert set(table["method"]) == {"estimate"} and not table["binned"].any()
     for name in decomposition.NUMBERS:
         value = table[name].dropna()
-        assert (table[f"{name}_low"][value.index] <= value).all()
-        assert (value <= table[f"{name}_high"][value.index]).all()
+        low, high = (table[f"{name}_{end}"][value.index] for end in ("low", "high"))
+        assert (low <= value).all() and (value <= high).all() and (low < high).all()
     assert (table[ATOMS].sum(axis=1) <= np.log(2) + 1e-6).all()
     loud_noisy, loud_deaf, _ = table.to_dict("records")
     assert loud_noisy["information_first"] == pytest.approx(np.log(2), abs=0.05)
@@ -147,6 +147,54 @@ def test_refusals(tmp_path):
     rare = own(tmp_path, lambda bit, _: np.where(np.arange(600) < 5, 2, bit), folds=6)
     with pytest.raises(UserError, match="5 examples, below 6 folds"):
         decomposition.run(rare, out)
+    with pytest.raises(UserError, match="clusters: 2 is below 3 classes"):
+        decomposition.run(fast(rare, folds=3, clusters=2), out)
+    assert not out.exists()
+
+
+def rows(**changes) -> pd.DataFrame:
+    """A table of one pair: R 0.3, U₁ 0.1 of I 0.4 nats, and what `changes` says otherwise."""
+    values = {"redundancy": 0.3, "unique_first": 0.1, "information": 0.4, "redundant_share": 0.75}
+    row = {"first": "a", "second": "b", "method": "estimate", "examples": 500, "binned": False}
+    for name in decomposition.NUMBERS:
+        value = values.get(name, 0.0)
+        row |= {name: value, f"{name}_low": max(value - 0.05, 0), f"{name}_high": value + 0.05}
+    return pd.DataFrame([row | changes])
+
+
+def test_the_headline_says_nothing_below_the_noise():
+    headline = report.decomposition.headline
+    found = rows()
+    assert headline(found) == (
+        "Of what two modalities tell about the labels, 75 % (95 % interval 70 to 80) is in either "
+        "alone"
+    )
+    noise = rows(redundancy=1e-4, information=1e-4, information_low=0.0)
+    assert "above the noise" in headline(noise) and "%" not in headline(noise)
+    both = pd.concat([found, noise], ignore_index=True)
+    assert headline(both).endswith("is in either alone; in 1 of 2 cases nothing is above the noise")
+    assert "without intervals" in headline(rows(information_low=np.nan))
+    exact = rows(method="exact", information_low=0.4)
+    assert headline(exact).endswith(", 75 % is in either alone")
+    assert "below 0.050" in report.decomposition.section(found, "")
+
+
+def test_the_unit_of_a_target_does_not_matter_and_progress_is_told(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    bit = np.arange(600) % 2
+    x = bit[:, None] + rng.standard_normal((600, 1)), rng.standard_normal((600, 1))
+    y = bit + 0.3 * rng.random(600)
+    options = fast(experiment(), bins=2, resamples=0).decompose
+    key, done = jax.random.key(0), []
+    one = decomposition.estimates(("a", "b"), x, y, key, options, advance=done.append)
+    for other in (1e9 * y + 1e9, 1e-9 * y - 5e-9):
+        assert repr(decomposition.estimates(("a", "b"), x, other, key, options)) == repr(one)
+    assert sum(done) == 3 * 3 * 50  # classifiers of two inputs and both, 3 folds, 50 steps
+
+    config = fast(experiment(data__redundancy=(8,)), resamples=0)
+    decomposition.run(config, tmp_path)
+    said = capsys.readouterr().err
+    assert "9 runs, 450 run-steps" in said and "done after" in said
 
 
 def test_a_text_is_what_its_words_say_not_their_numbers():

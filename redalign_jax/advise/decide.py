@@ -114,8 +114,12 @@ def choose(gains: dict[str, pd.DataFrame], modalities: Sequence[str], examples: 
             held_out.append(own[f, pick(others)])
         return estimate(np.array(held_out), examples, len(modalities))
 
+    finite = np.all(np.isfinite(sum(tables.values())), axis=0)  # nothing diverged
+
     def pick_shared(tables: dict[str, np.ndarray]) -> int:
-        return _shared(sum(tables.values()) / len(tables), examples, shared, default)
+        able = [c for c in shared if finite[c]]
+        own = default if finite[default] else 0
+        return _shared(sum(tables.values()) / len(tables), examples, able, own)
 
     hurt = [judged(k, lambda _: default).high < 0 for k in everyone]
     if any(hurt):
@@ -157,7 +161,6 @@ def _leaving(alone: list[bool], options: list[tuple[float, ...]]) -> int:
 
 def _shared(mean: np.ndarray, examples: int, shared: list[int], default: int) -> int:
     """The shared strength to take, from (folds, candidates) gains averaged over encoders."""
-    default = default if np.all(np.isfinite(mean[:, default])) else 0
     better = []
     for c in shared:
         ahead = estimate(mean[:, c] - mean[:, default], examples)

@@ -90,7 +90,8 @@ def partitions(
     for _ in range(recipe.members):
         order, fold = groups.deal(y, group, rows, recipe.folds, rng)
         most = int(np.bincount(fold).max())
-        room = fair if most <= fair else min(n, fair + -(-(most - fair) // largest) * largest)
+        over = max(1, -(-(most - fair) // largest)) * largest if largest > 1 else 0
+        room = min(n, fair + over)
         train, judge = [], []
         for f in range(recipe.folds):
             train.append(np.resize(rng.permutation(order[fold != f]), n - fair))

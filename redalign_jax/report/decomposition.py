@@ -206,7 +206,7 @@ def headline(table: pd.DataFrame) -> str:
         part += " (95 % interval {:.0f} to {:.0f})".format(*(100 * v for v in ends))
     said = f"Of what two modalities tell about the labels, {part} is in either alone"
     if len(found) < len(best):
-        said += f"; in {len(best) - len(found)} of {len(best)} nothing is above the noise"
+        said += f"; in {len(best) - len(found)} of {len(best)} cases nothing is above the noise"
     return said
 
 
