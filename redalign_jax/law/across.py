@@ -6,8 +6,9 @@ speaks neither of other datasets nor of other architectures. *Is there a law at 
 exchanging tasks or views, see `exchanges`, with p values for all that is said at once; 0 is inside
 an interval wherever that p is above 5 %, or λ* is not shown to differ.
 
-In simulated laws without any relation 1 to 4 % of all laws find one, of 5 to 9 tasks or of all
-pairs of 5 to 8 views; resampling alone would in up to 12 %, with a task per pair in 28 %.
+In simulated laws without any relation, over all pairs of 5 to 10 views, 1 to 4 % of ρ are found to
+differ from 0, where resampling views alone finds up to 6 %; 93 to 99 % of intervals hold the ρ of
+many views. See `tests/calibration`.
 """
 
 from typing import Any, NamedTuple

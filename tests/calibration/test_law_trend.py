@@ -10,8 +10,8 @@ from scipy import stats
 
 from redalign_jax.law import correlation
 
-WORLDS = 120
-RESAMPLES = 200
+WORLDS = 80
+RESAMPLES = 150
 PLACES = np.arange(7)
 STEEP = np.full(9, 1.0)
 FADING = np.geomspace(4, 0.1, 9)  # curves flatten along the axis
