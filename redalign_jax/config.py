@@ -233,5 +233,5 @@ def check(config: ConfigDict) -> None:
             f"train.evaluations: {config.train.evaluations} does not divide "
             f"train.steps, {config.train.steps}"
         )
-    if config.train.batch < 2 and config.alignment.objective == "vicreg":
-        raise UserError("train.batch: vicreg needs at least 2 examples")
+    if config.train.batch < 2:
+        raise UserError("train.batch: a batch of 1 aligns nothing; take at least 2 examples")

@@ -79,7 +79,10 @@ def _found(config: ConfigDict, task: Task) -> dict[str, Any]:
         gains = pilot.gains(table, metric)
         judged = labelled - labelled % pilot.FOLDS
         most = [_shared_most(name, information) for name in task.modalities]
-        choice = decide.choose(gains, task.modalities, judged, most)
+        # judged on the scale of training: an error's units must not decide
+        unit = task.target_scale
+        gains = {name: of_encoder / unit for name, of_encoder in gains.items()}
+        choice = _times(decide.choose(gains, task.modalities, judged, most), unit)
     return {
         "encoders": {
             name: _encoder(task, choice, k, information) for k, name in enumerate(task.modalities)
@@ -88,6 +91,17 @@ def _found(config: ConfigDict, task: Task) -> dict[str, Any]:
         "pilot": _pilot(task, table, choice),
         "config": _config(own, task, choice),
     }
+
+
+def _times(choice: decide.Choice, unit: float) -> decide.Choice:
+    """`choice` with its gains in the user's units."""
+
+    def times(found: decide.Estimate | None) -> decide.Estimate | None:
+        return found and decide.Estimate(*(value * unit for value in found))
+
+    return choice._replace(
+        gains=[times(g) for g in choice.gains], refused=[times(r) for r in choice.refused]
+    )
 
 
 def _information(task: Task, config: ConfigDict) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ class Split(NamedTuple):
         (n, t) int32: texts of up to t tokens, numbered from 1; after its end a text is zero;
         anything else: numbers without an order.
       y: labels of the *first* rows, (n_labelled,) with n_labelled ≤ n: int32 class indices, or
-        float32 targets of a regression. Only a training split has fewer labels than rows.
+        float32 targets of a regression, standardised: (y − `target_mean`) / `target_scale`. Only a
+        training split has fewer labels than rows.
     """
 
     x: tuple[np.ndarray, ...]
@@ -40,6 +41,8 @@ class Task:
         source knows them; they become columns of the results and may take a second to compute.
         Columns are `pid_redundancy`, `pid_unique_<modality>`, `pid_synergy` (nats) and
         `shared_fraction_<modality>`.
+      target_mean, target_scale: of a regression's targets in the user's units, float64; 0 and 1 for
+        classes.
     """
 
     modalities: tuple[str, ...]
@@ -49,6 +52,13 @@ class Task:
     test: Split
     known: dict[tuple[str, str], float] = field(default_factory=dict)
     facts: Callable[[], dict[str, float]] = dict
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+
+    @property
+    def majority(self) -> float:
+        """The share of the test split in its largest class: what a constant answer can reach."""
+        return float(np.bincount(self.test.y).max() / len(self.test.y))
 
 
 def to_float(x: Any) -> Any:
