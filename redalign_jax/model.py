@@ -1,7 +1,7 @@
 """The network of one run: an encoder, a task head and a projection for every modality."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from redalign_jax.encoders import CNN, MLP
 
 Params = dict[str, Any]
 
-# Projections of VICReg, which are not normalised, beyond which its fourth powers overflow.
+# Beyond it powers of what is not normalised overflow: of VICReg's projections, in a projection head.
 LARGEST = 1e8
 
 
@@ -206,8 +206,12 @@ def alignment_losses(
     """
     strongest = jnp.max(hyper.strength)
     relative = hyper.strength / jnp.where(strongest > 0, strongest, 1)
+    apart = _apart(model, embeddings, axis)
+    if diverged is not None:
+        apart |= diverged
     z = []
     for m, h in enumerate(embeddings):
+        h = jnp.where(apart[m], 0, h)
         # features × batch, as encoders compute: vector lanes run along the batch
         h = h.T * alignment.share_mask(h.shape[1], hyper.aligned_share)[:, None]
         h = alignment.scale_gradient(h, relative[m])
@@ -216,10 +220,9 @@ def alignment_losses(
         if model.objective != "vicreg":
             h = alignment.normalise(h, axis=0)
         z.append(alignment.scale_gradient(h, strongest * on).T)
-    apart = _apart(model, z, axis)
-    if diverged is not None:
-        apart |= diverged
-    z = [jnp.where(apart[m], 0, one) for m, one in enumerate(z)]
+    if model.projector:
+        apart |= _apart(model, z, axis)
+        z = [jnp.where(apart[m], 0, one) for m, one in enumerate(z)]
     losses = alignment.all_pairs(
         _objective(model, params, hyper, axis), z, _negatives(model, params, hyper, embeddings)
     )
@@ -227,8 +230,9 @@ def alignment_losses(
     return jnp.where(apart[first] | apart[second], jnp.nan, losses)
 
 
-def _apart(model: Model, z: list[Array], axis: str | None) -> Array:
-    """(M,) whether an encoder's projections cannot be compared with others'."""
-    bound = LARGEST if model.objective == "vicreg" else jnp.inf
+def _apart(model: Model, z: Sequence[Array], axis: str | None) -> Array:
+    """(M,) whether an encoder's embeddings or projections cannot be compared with others'."""
+    raw = model.projector or model.objective == "vicreg"
+    bound = LARGEST if raw else jnp.inf
     apart = jnp.stack([~jnp.all(jnp.abs(one) < bound) for one in z])
     return apart if axis is None else total(apart.astype(jnp.int32), axis) > 0
