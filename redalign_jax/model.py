@@ -19,7 +19,7 @@ from redalign_jax.encoders import CNN, MLP
 
 Params = dict[str, Any]
 
-# Beyond it powers of what is not normalised overflow: of VICReg's projections, in a projection head.
+# Beyond it powers of what is not normalised overflow: VICReg's projections, a head's inputs.
 LARGEST = 1e8
 
 
