@@ -117,7 +117,7 @@ def precisions(runs: int, steps: int, rounds: int) -> list[dict[str, float | str
         (group,) = grid.groups(config)
         program, inputs = block(config, group, runs)
         state = train_block(config, program, inputs)
-        measured = program.measure(inputs[0], inputs[2], state)
+        measured = program.measure(*inputs, state)
         values = [np.ravel(v) for (_, metric), v in measured.items() if metric == "accuracy"]
         accuracy[dtype] = np.mean(values), np.std(values) / np.sqrt(np.size(values))
         work = partial(train_block, config, program, inputs)

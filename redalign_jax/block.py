@@ -189,27 +189,39 @@ def advance(block: Block, inputs: Inputs, carry: Carry) -> Carry:
 def finish(block: Block, inputs: Inputs, carry: Carry) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Measures the trained block: its rows of the results and of the curves.
 
-    Rows that only fill the block are left out. None on other processes than the first.
+    Errors and task losses of a regression are in the user's units. Rows that only fill the block
+    are left out. None on other processes than the first.
     """
-    measured = hosts.gather(block.program.measure(inputs.hyper, inputs.data, carry.state))
+    measured = hosts.gather(block.program.measure(*inputs, carry.state))
     diverged = hosts.gather(carry.state.diverged)
     if not hosts.first():
         return None
     _, once = np.unique(block.places, return_index=True)
     once = np.unravel_index(np.sort(once), block.places.shape)
-    known, facts = _known(block)
+    known, facts, scale = _known(block)
     rows, _ = once
-    runs = _runs(block, once).assign(diverged=diverged[once])
+    names = block.group.model.modalities
+    flags = {name: diverged[once][:, m] for m, name in enumerate(names)}
+    runs = _runs(block, once)
     seed = runs.columns.get_loc("seed") + 1
     facts = facts.iloc[rows].reset_index(drop=True)
     about = pd.concat([runs.iloc[:, :seed], facts, runs.iloc[:, seed:]], axis="columns")
-    columns = {key: values[once] for key, values in measured.items()}
+    columns = _in_units(measured, once, scale)
     columns |= {key: values[rows] for key, values in known.items()}
-    curves = {key: values[once] for key, values in _curve_columns(block, carry.curves).items()}
+    curves = _in_units(_curve_columns(block, carry.curves), once, scale)
     return (
-        results.tidy(about, columns, ("subject", "metric")),
-        results.tidy(runs, curves, ("step", "subject", "metric")),
+        results.tidy(about, columns, ("subject", "metric"), flags),
+        results.tidy(runs, curves, ("step", "subject", "metric"), flags),
     )
+
+
+def _in_units(table: Table, once: tuple[np.ndarray, np.ndarray], scale: np.ndarray) -> Table:
+    """The runs `once` of every column; errors and task losses times their row's `scale`."""
+    found = {}
+    for key, values in table.items():
+        unit = scale[once[0]] if key[-1] == "task_loss" or key[-1].endswith("mae") else 1.0
+        found[key] = np.asarray(values[once], np.float64) * unit
+    return found
 
 
 def _curve_columns(block: Block, curves: Curve) -> Table:
@@ -227,17 +239,20 @@ def _curve_columns(block: Block, curves: Curve) -> Table:
     return columns
 
 
-def _known(block: Block) -> tuple[Table, pd.DataFrame]:
-    """What is known exactly about the task of every row: as results by key, and as columns."""
+def _known(block: Block) -> tuple[Table, pd.DataFrame, np.ndarray]:
+    """What is known about the task of every row: as results, as columns, and its target's scale."""
     known: dict[int, dict] = {}
-    facts = {}
+    facts, scale = {}, {}
     for c in dict.fromkeys(c for c, _ in block.units):
         task = block.tasks.get(c) or block.group.cells[c].load()
-        known[c], facts[c] = task.known, task.facts()
+        known[c], facts[c], scale[c] = dict(task.known), task.facts(), task.target_scale
+        if task.classes:
+            known[c] |= {(name, "majority"): task.majority for name in task.modalities}
     rows = [known[c] for c, _ in block.units]
     keys = dict.fromkeys(key for of_task in rows for key in of_task)
     columns = {key: np.array([of_task.get(key, np.nan) for of_task in rows]) for key in keys}
-    return columns, pd.DataFrame([facts[c] for c, _ in block.units])
+    scales = np.array([scale[c] for c, _ in block.units])
+    return columns, pd.DataFrame([facts[c] for c, _ in block.units]), scales
 
 
 def _runs(block: Block, once: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:

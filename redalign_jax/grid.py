@@ -60,7 +60,8 @@ class Group:
 
 def arrays(task: Task) -> Data:
     """What of a task goes to the device."""
-    return Data(task.train, task.valid, task.test)
+    zero = None if task.classes else np.float32((0.0 - task.target_mean) / task.target_scale)
+    return Data(task.train, task.valid, task.test, zero)
 
 
 def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:

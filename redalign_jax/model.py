@@ -1,21 +1,26 @@
 """The network of one run: an encoder, a task head and a projection for every modality."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from jax import Array
 
 from redalign_jax import alignment
 from redalign_jax.alignment import Negatives
+from redalign_jax.alignment.blocks import total
 from redalign_jax.encoders import CNN, MLP
 
 Params = dict[str, Any]
+
+# Beyond it powers of what is not normalised overflow: VICReg's projections, a head's inputs.
+LARGEST = 1e8
 
 
 class Hyper(NamedTuple):
@@ -132,7 +137,7 @@ def predict(model: Model, params: Params, embeddings: tuple[Array, ...]) -> tupl
 
 
 def task_losses(model: Model, outputs: tuple[Array, ...], y: Array) -> Array:
-    """(M,) mean cross-entropy in nats, or mean absolute error for a regression."""
+    """(M,) mean cross-entropy in nats, or mean absolute error for a regression, in units of y."""
     if model.classes:
         losses = [optax.softmax_cross_entropy_with_integer_labels(o, y) for o in outputs]
     else:
@@ -164,7 +169,8 @@ def _negatives(
     if not model.debiased:
         return None
     fixed = jax.lax.stop_gradient((params, embeddings))
-    p = [jax.nn.softmax(o) for o in predict(model, *fixed)]
+    # an encoder that diverges must not reach its partners through their weights
+    p = [jnp.nan_to_num(jax.nn.softmax(o)) for o in predict(model, *fixed)]
     return lambda a, b: Negatives(p[a], p[b], hyper.debias)
 
 
@@ -175,12 +181,16 @@ def alignment_losses(
     embeddings: tuple[Array, ...],
     on: Array,
     axis: str | None = None,
+    diverged: Array | None = None,
 ) -> Array:
     """Alignment of every pair, with the gradient that each encoder's strength lets through.
 
     Encoder m feels λ_m times the gradient. The projections and whatever is learned about the
     objective belong to the alignment, not to an encoder: they feel the largest strength, so that a
     directed alignment still has a trained head on the side that is not moved.
+
+    An encoder that has diverged, or whose projections are not finite, takes no part: its pairs have
+    no loss and pull nobody.
 
     Args:
       model: the choices.
@@ -189,14 +199,19 @@ def alignment_losses(
       embeddings: M arrays (n, d).
       on: the schedule's factor, scalar.
       axis: mesh axis over which the batch is split; each device then returns its part of the sum.
+      diverged: (M,) encoders that take no part; None for none.
 
     Returns:
-      (pairs,) losses, unscaled.
+      (pairs,) losses, unscaled; NaN where an encoder of the pair takes no part.
     """
     strongest = jnp.max(hyper.strength)
     relative = hyper.strength / jnp.where(strongest > 0, strongest, 1)
+    apart = _apart(model, embeddings, axis)
+    if diverged is not None:
+        apart |= diverged
     z = []
     for m, h in enumerate(embeddings):
+        h = jnp.where(apart[m], 0, h)
         # features × batch, as encoders compute: vector lanes run along the batch
         h = h.T * alignment.share_mask(h.shape[1], hyper.aligned_share)[:, None]
         h = alignment.scale_gradient(h, relative[m])
@@ -205,6 +220,19 @@ def alignment_losses(
         if model.objective != "vicreg":
             h = alignment.normalise(h, axis=0)
         z.append(alignment.scale_gradient(h, strongest * on).T)
-    return alignment.all_pairs(
+    if model.projector:
+        apart |= _apart(model, z, axis)
+        z = [jnp.where(apart[m], 0, one) for m, one in enumerate(z)]
+    losses = alignment.all_pairs(
         _objective(model, params, hyper, axis), z, _negatives(model, params, hyper, embeddings)
     )
+    first, second = np.array(alignment.pairs(len(z)), int).reshape(-1, 2).T
+    return jnp.where(apart[first] | apart[second], jnp.nan, losses)
+
+
+def _apart(model: Model, z: Sequence[Array], axis: str | None) -> Array:
+    """(M,) whether an encoder's embeddings or projections cannot be compared with others'."""
+    raw = model.projector or model.objective == "vicreg"
+    bound = LARGEST if raw else jnp.inf
+    apart = jnp.stack([~jnp.all(jnp.abs(one) < bound) for one in z])
+    return apart if axis is None else total(apart.astype(jnp.int32), axis) > 0

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -50,7 +49,7 @@ class Program:
       shape: of the block.
       start: (hyper, seeds, data) → State.
       segment: (hyper, seeds, data, state, first) → (State, Curve); donates the state.
-      measure: (hyper, data, state) → metrics by (subject, metric).
+      measure: (hyper, seeds, data, state) → metrics by (subject, metric).
       state: shapes and placement of the state.
       bytes: of the largest of the three, per device, arguments and outputs included.
     """
@@ -136,7 +135,9 @@ def compile_block(
     ) -> tuple[State, Curve]:
         return training.segment(model, plan, hyper, jax.random.key(seed), data, state, first)
 
-    measure = partial(measures.measure, model, settings)
+    def measure(hyper: Hyper, seed: Array, data: Data, state: State) -> measures.Measured:
+        return measures.measure(model, settings, hyper, jax.random.key(seed), data, state)
+
     if model.one_by_one:
         segment, measure = batch_safe(segment), batch_safe(measure)
     start_all = sharded(_grid(start, (0, 0, 0), (0, None, None)), (runs,) * 3)
@@ -148,11 +149,11 @@ def compile_block(
         (runs, runs, runs, runs, everywhere),
         donate=(3,),
     )
-    measure_all = sharded(_grid(measure, (0, 0, 0), (0, None, 0)), (runs,) * 3)
+    measure_all = sharded(_grid(measure, (0,) * 4, (0, None, None, 0)), (runs,) * 4)
     lowered = (
         start_all.lower(hyper, seeds, data),
         segment_all.lower(hyper, seeds, data, state, first),
-        measure_all.lower(hyper, data, state),
+        measure_all.lower(hyper, seeds, data, state),
     )
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
         compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))

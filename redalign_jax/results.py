@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +40,32 @@ def strength_columns(
 
 
 def tidy(
-    runs: pd.DataFrame, measured: dict[tuple, np.ndarray], names: Sequence[str]
+    runs: pd.DataFrame,
+    measured: dict[tuple, np.ndarray],
+    names: Sequence[str],
+    diverged: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
     """Rows from columns.
 
     Args:
-      runs: one row per run: its place in the grid, task axes, seed, hyperparameters, diverged.
+      runs: one row per run: its place in the grid, task axes, seed, hyperparameters.
       measured: {key: (runs,) values}; a key has one part per name.
-      names: what the parts of a key are called, e.g. ("subject", "metric").
+      names: what the parts of a key are called, "subject" among them.
+      diverged: {modality: (runs,)} whether its encoder diverged. A pair did if one of the two did,
+        every other subject if any did.
 
     Returns:
-      `runs` repeated per key, with the key's parts and `value`.
+      `runs` repeated per key, with the key's parts, `value` and `diverged`.
     """
     parts = []
     for key, values in measured.items():
         part = runs.copy()
         for name, k in zip(names, key, strict=True):
             part[name] = k
+        subject = key[names.index("subject")]
+        members = [name for name in subject.split("|") if name in diverged] or list(diverged)
         part["value"] = np.asarray(values, np.float64)
+        part["diverged"] = np.any([diverged[name] for name in members], axis=0)
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
@@ -24,16 +25,22 @@ from redalign_jax.model import (
     task_losses,
 )
 
-# Mean task loss (nats, or units of the target) beyond which a run counts as diverged.
+# Mean task loss (nats, or standard deviations of the target) beyond which an encoder diverged.
 DIVERGED = 1e4
 
 
 class Data(NamedTuple):
-    """A task's arrays on the device."""
+    """A task's arrays on the device.
+
+    Attributes:
+      train, valid, test: the splits; targets of a regression are standardised.
+      zero: where the zero of a regression's own units is on that scale, scalar; None for classes.
+    """
 
     train: Split
     valid: Split
     test: Split
+    zero: Array | None = None
 
 
 class Plan(NamedTuple):
@@ -62,7 +69,7 @@ class State(NamedTuple):
       best: the parameters at each encoder's best validation score so far, flat.
       best_score: (M,) that score; see `validate`.
       best_step: (M,) the step it was reached.
-      diverged: whether the run has stopped changing.
+      diverged: (M,) which encoders have stopped changing.
     """
 
     params: Array
@@ -77,9 +84,9 @@ class Curve(NamedTuple):
     """What one segment showed: means over its steps, and the validation score at its end.
 
     Attributes:
-      task_loss: (M,).
-      alignment_loss: (pairs,), unscaled by strength.
-      valid: (M,) accuracy, or negative mean absolute error.
+      task_loss: (M,) nats, or standard deviations of a regression's target.
+      alignment_loss: (pairs,), unscaled by strength; NaN once an encoder of the pair diverged.
+      valid: (M,) accuracy, or negative mean absolute error in the same units.
     """
 
     task_loss: Array
@@ -101,27 +108,34 @@ class Layout(NamedTuple):
     Attributes:
       unravel: (P,) → the tree of `model.init`.
       owner: (P,) the encoder each number belongs to, M for what is shared.
-      decayed: (P,) 1 on kernels, 0 elsewhere.
+      decayed: (P,) 1 on kernels, 0 elsewhere: embeddings, positions, norms and every bias.
     """
 
     unravel: Callable[[Array], Params]
-    owner: Array
-    decayed: Array
+    owner: np.ndarray
+    decayed: np.ndarray
+
+    def all(self, fine: Array, owners: int) -> Array:
+        """(P,) → (owners,) whether all of an owner's numbers are fine."""
+        starts = np.flatnonzero(np.diff(self.owner, prepend=-1))
+        ends = np.append(starts[1:], len(self.owner))
+        found: list[list[Array]] = [[] for _ in range(owners)]
+        for start, end in zip(starts, ends, strict=True):
+            found[self.owner[start]].append(jnp.all(fine[start:end]))
+        return jnp.stack([jnp.all(jnp.array(parts, bool)) for parts in found])
 
 
 def layout(model: Model, inputs: tuple[Array, ...]) -> Layout:
     """The layout of `model`'s parameters for inputs of these shapes."""
     hyper = Hyper(*(jnp.float32(1) for _ in Hyper._fields))
     shapes = jax.eval_shape(lambda k: init(model, hyper, k, inputs), jax.random.key(0))
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    _, unravel = ravel_pytree(zeros)
-    owner = jax.tree.map(lambda z: z.astype(jnp.int32) + len(model.modalities), zeros)
-    owner["encoders"] = tuple(
-        jax.tree.map(lambda z, m=m: jnp.full(z.shape, m), p)
-        for m, p in enumerate(zeros["encoders"])
-    )
-    decayed = jax.tree.map(lambda z: jnp.full(z.shape, float(z.ndim >= 2)), zeros)
-    return Layout(unravel, ravel_pytree(owner)[0], ravel_pytree(decayed)[0])
+    _, unravel = ravel_pytree(jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
+    owner, decayed = [], []
+    for path, leaf in jax.tree.leaves_with_path(shapes):
+        of_encoder = path[0].key == "encoders"
+        owner.append(np.full(leaf.size, path[1].idx if of_encoder else len(model.modalities)))
+        decayed.append(np.full(leaf.size, path[-1].key == "kernel", np.float32))
+    return Layout(unravel, np.concatenate(owner), np.concatenate(decayed))
 
 
 def start(model: Model, hyper: Hyper, key: Array, data: Data) -> State:
@@ -134,7 +148,7 @@ def start(model: Model, hyper: Hyper, key: Array, data: Data) -> State:
         best=params,
         best_score=scores,
         best_step=jnp.zeros(scores.shape, jnp.int32),
-        diverged=jnp.bool_(False),
+        diverged=jnp.zeros(scores.shape, bool),
     )
 
 
@@ -146,6 +160,7 @@ def losses(
     paired: tuple[Array, ...] | None,
     on: Array,
     axis: str | None = None,
+    diverged: Array | None = None,
 ) -> tuple[Array, tuple[Array, Array]]:
     """L_task + L_align with each encoder's share of the alignment gradient.
 
@@ -158,10 +173,12 @@ def losses(
       on: the schedule's factor.
       axis: mesh axis over which both batches are split; losses and gradients are to be summed
         over it.
+      diverged: (M,) encoders that take no part in alignment; None for none.
 
     Returns:
-      The scalar to differentiate, and ((M,) task losses, (pairs,) unscaled alignment losses). Its
-      *gradient* is that of Σ_m L_task,m + λ L_align; strengths do not scale its value.
+      The scalar to differentiate, and ((M,) task losses, (pairs,) unscaled alignment losses, NaN
+      for a pair that is not aligned). Its *gradient* is that of Σ_m L_task,m + λ L_align; strengths
+      do not scale its value.
     """
     n = labelled.y.shape[0]
     x = labelled.x
@@ -172,10 +189,11 @@ def losses(
     task = task / batch_size(1, axis)
     if paired is not None:
         h = tuple(e[n:] for e in h)
-    align = alignment_losses(model, params, hyper, h, on, axis)
+    align = alignment_losses(model, params, hyper, h, on, axis, diverged)
+    aligned = jnp.where(jnp.isnan(align), 0, align)
     # Each encoder meets M − 1 partners: λ weighs their mean, whatever M.
     partners = max(len(model.modalities) - 1, 1)
-    return jnp.sum(task) + jnp.sum(align) / partners, (task, align)
+    return jnp.sum(task) + jnp.sum(aligned) / partners, (task, align)
 
 
 def step(
@@ -188,7 +206,11 @@ def step(
     progress: Array,
     axis: str | None = None,
 ) -> tuple[State, tuple[Array, Array]]:
-    """One optimiser step; a run whose loss or gradient is not finite stays as it was.
+    """One optimiser step; an encoder that diverges stays as it was, then and from then on.
+
+    It diverges when its own task loss is beyond DIVERGED, when a parameter or a moment of its
+    gradient would not be finite, or, where it feels alignment, when that is not finite although
+    both encoders are. Its partners go on without it.
 
     Args:
       model: the choices.
@@ -206,27 +228,46 @@ def step(
     on = alignment.schedule(model.schedule, progress, hyper.align_until)
 
     def loss(params: Array) -> tuple[Array, tuple[Array, Array]]:
-        return losses(model, read.unravel(params), hyper, labelled, paired, on, axis)
+        tree = read.unravel(params)
+        return losses(model, tree, hyper, labelled, paired, on, axis, state.diverged)
 
-    found, gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
-    ((total, parts), gradient) = jax.tree.map(lambda x: summed(x, axis), (found, gradient))
+    (_, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    parts, gradient = jax.tree.map(lambda x: summed(x, axis), (parts, gradient))
     updates, optimiser = _optimiser(hyper, read.decayed).update(
         gradient, state.optimiser, state.params
     )
     params = optax.apply_updates(state.params, updates)
-    fine = jnp.isfinite(total) & (jnp.max(parts[0]) < DIVERGED) & jnp.all(jnp.isfinite(params))
-    fine &= ~state.diverged
+    finite = jnp.isfinite(params) & jnp.isfinite(optimiser[0].nu)
+    finite = read.all(finite, len(state.diverged) + 1)
+    own = ~state.diverged & finite[:-1] & (parts[0] < DIVERGED)
+    diverged = ~own | ((hyper.strength > 0) & _lost(own, finite[-1], parts[1]))
+    keep = jnp.append(~diverged, finite[-1])[read.owner]
     params, optimiser = jax.tree.map(
-        lambda new, old: jnp.where(fine, new, old),
+        lambda new, old: jnp.where(keep, new, old) if new.ndim else new,  # a count of steps
         (params, optimiser),
         (state.params, state.optimiser),
     )
-    return state._replace(params=params, optimiser=optimiser, diverged=~fine), parts
+    return state._replace(params=params, optimiser=optimiser, diverged=diverged), parts
+
+
+def _lost(own: Array, shared: Array, align: Array) -> Array:
+    """(M,) whose alignment is not finite through no fault of an encoder.
+
+    Args:
+      own: (M,) which encoders are well.
+      shared: whether what alignment shares stays finite.
+      align: (pairs,) losses.
+    """
+    first, second = np.array(alignment.pairs(len(own)), int).reshape(-1, 2).T
+    lost = ~jnp.isfinite(align) & own[first] & own[second]
+    member = (first == np.arange(len(own))[:, None]) | (second == np.arange(len(own))[:, None])
+    return ~shared | jnp.any(member & lost, axis=1)
 
 
 def validate(model: Model, params: Params, split: Split) -> Array:
     """(M,) score of each encoder's own head: accuracy, or negative mean absolute error."""
-    outputs = predict(model, params, embed(model, params, split.x))
+    with jax.default_matmul_precision("highest"):
+        outputs = predict(model, params, embed(model, params, split.x))
     if model.classes:
         return jnp.stack([jnp.mean(jnp.argmax(o, axis=-1) == split.y) for o in outputs])
     return -task_losses(model, outputs, split.y)

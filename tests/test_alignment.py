@@ -169,6 +169,19 @@ def test_vicreg_matches_float64():
     )
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e6, 1e30])
+def test_normalise_ignores_the_scale(scale):
+    x = np.random.default_rng(0).standard_normal((4, 6))
+    w = np.random.default_rng(1).standard_normal((4, 6)).astype(np.float32)
+    small = np.float32(x * scale)
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    np.testing.assert_allclose(alignment.normalise(small), x / norm, rtol=1e-5)
+    gradient = jax.grad(lambda x: jnp.sum(w * alignment.normalise(x)))(small)
+    unit = x / norm
+    expected = (w - unit * np.sum(w * unit, axis=1, keepdims=True)) / norm
+    np.testing.assert_allclose(np.float64(gradient) * scale, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_normalise_survives_a_zero_row():
     value, gradient = jax.value_and_grad(lambda x: alignment.normalise(x).sum())(jnp.zeros((2, 3)))
     assert value == 0

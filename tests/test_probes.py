@@ -42,6 +42,20 @@ def test_constant_and_duplicate_columns_do_no_harm():
     assert np.isfinite(probes.ridge(wide, x[:, 0], wide)).all()
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 3e-4, 1e6, 1e30])
+def test_the_scale_of_an_embedding_does_not_matter(scale):
+    rng = np.random.default_rng(2)
+    x = np.float32(rng.standard_normal((200, 5)) + [0, 0, 0, 3, 100])
+    y = (x[:, 0] > 0).astype(np.int32)
+    scaled = x * np.float32(scale)
+    for fit in (
+        lambda x: probes.logistic(x, y, x, 2),
+        lambda a: probes.ridge(a, x[:, 1] - x[:, 2], a),
+    ):
+        np.testing.assert_allclose(fit(scaled), fit(x), rtol=2e-3, atol=2e-3)
+    assert np.mean(np.argmax(probes.logistic(scaled, y, scaled, 2), 1) == y) > 0.97
+
+
 def test_ridge_is_scikit_learns():
     rng = np.random.default_rng(1)
     x = rng.standard_normal((200, 6))

@@ -40,7 +40,7 @@ def assert_same_losses(alone, reference, rtol=1e-4):
 
 def test_the_table_is_tidy_and_complete(reference):
     folder, table = reference
-    runs, metrics = 2 * 2 * 3, 6 * 2 + 6 + 1 + 4  # encoders, pair, fusion, Bayes accuracies
+    runs, metrics = 2 * 2 * 3, 10 * 2 + 6 + 2 + 4  # encoders, pair, fusion, Bayes accuracies
     assert len(table) == runs * metrics
     assert not table.duplicated(RUN).any()
     facts = list(redundancy_bits.facts(0, 0.05, 0))
@@ -166,6 +166,7 @@ def test_a_finished_workdir_is_read_and_another_experiment_refused(reference, mo
         ({"hyper__strength": (1.0, 1.0)}, r"hyper\.strength: a value stands twice"),
         ({"hyper__temperature": (0.2, 0.0)}, r"hyper\.temperature: 0 must be .* above 0"),
         ({"hyper__aligned_share": (1.5,)}, r"hyper\.aligned_share: 1\.5"),
+        ({"train__batch": 1}, r"train\.batch: 1 must be at least 2"),
         ({"train__evaluations": 7}, r"train\.evaluations: 7 does not divide"),
         ({"data__labels": (3,)}, r"data\.labels: 3 is below the 4 classes"),
         ({"data__labels": (64,), "data__pairs": (50,)}, r"data\.labels: 64 is above"),

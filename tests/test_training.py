@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
+from small import experiment
 
-from redalign_jax import training
+from redalign_jax import encoders, training
 from redalign_jax.data.task import Split
 from redalign_jax.encoders import MLP
 from redalign_jax.model import Hyper, Model, alignment_losses, embed, init
@@ -57,7 +59,7 @@ def data(labels=40, pairs=90, modalities=2, seed=0):
 
 
 def only(d, m):
-    return jax.tree.map(lambda x: x, Data(*(Split((s.x[m],), s.y) for s in d)))
+    return jax.tree.map(lambda x: x, Data(*(Split((s.x[m],), s.y) for s in d[:3])))
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -86,7 +88,7 @@ def test_strength_zero_is_training_alone(labels, objective):
 def test_place_and_partners_do_not_change_an_encoder_alone():
     d = data(modalities=3)
     _, three = run(model(("a", "b", "c")), hyper([0.0, 0.0, 0.0]), d)
-    swapped = Data(*(Split((s.x[2], s.x[0]), s.y) for s in d))
+    swapped = Data(*(Split((s.x[2], s.x[0]), s.y) for s in d[:3]))
     _, two = run(model(("c", "a")), hyper([0.0, 0.0]), swapped)
     np.testing.assert_allclose(two.task_loss, three.task_loss[:, [2, 0]], rtol=1e-5)
 
@@ -175,10 +177,86 @@ def test_weight_decay_shrinks_kernels_only():
 def test_a_run_that_diverges_stops_and_says_so():
     d, m = data(), model()
     state, curve = run(m, hyper([1e6, 1e6], learning_rate=1e3), d)
-    assert state.diverged
+    assert state.diverged.all()
     assert np.isfinite(state.params).all()
     fine, _ = run(m, hyper([1.0, 1.0]), d)
-    assert not fine.diverged
+    assert not fine.diverged.any()
+
+
+@pytest.mark.parametrize(
+    ("encoder", "x"),
+    [
+        ({"kind": "transformer"}, np.ones((2, 5, 3), np.float32)),
+        ({"kind": "transformer"}, np.ones((2, 5), np.int32)),
+        ({"kind": "bag"}, np.ones((2, 5), np.int32)),
+        ({"kind": "vit"}, np.ones((2, 8, 8, 1), np.uint8)),
+        ({"kind": "cnn"}, np.ones((2, 8, 8, 1), np.uint8)),
+    ],
+)
+def test_kernels_decay_and_nothing_else_does(encoder, x):
+    options = experiment().encoder.to_dict() | {"width": 8, "depth": 1, "heads": 2, "patch": 4}
+    built = encoders.build(ConfigDict(options | encoder), {"a": [x]}, 4)
+    m = model(("a",), encoders=built)
+    read = training.layout(m, (x,))
+    seen = set()
+    for path, decays in jax.tree.leaves_with_path(read.unravel(jnp.float32(read.decayed))):
+        name = path[-1].key
+        seen.add(name)
+        assert (decays == (name == "kernel")).all(), jax.tree_util.keystr(path)
+    others = {"bag": {"embedding"}, "transformer": {"positions", "scale"}, "vit": {"positions"}}
+    assert {"kernel", "bias"} | others.get(encoder["kind"], set()) <= seen
+
+
+def spoilt(d, rows=slice(None), value=1e30):
+    """`data` with training inputs of the first modality that no encoder survives."""
+    x = d.train.x[0].copy()
+    x[rows] *= value
+    return d._replace(train=d.train._replace(x=(x, *d.train.x[1:])))
+
+
+@pytest.mark.parametrize(
+    ("objective", "projector", "debiased"),
+    [
+        ("info_nce", None, True),
+        ("info_nce", MLP((8,), 5, "gelu"), False),
+        ("siglip", None, False),
+        ("vicreg", None, False),
+    ],
+)
+@pytest.mark.parametrize("strength", [0.0, 2.0])
+def test_partners_of_an_encoder_that_diverges_go_on(objective, projector, debiased, strength):
+    d = data(modalities=3)
+    choices = {"objective": objective, "projector": projector, "debiased": debiased}
+    state, curve = run(
+        model(("a", "b", "c"), **choices), hyper([strength, strength, 1.0]), spoilt(d)
+    )
+    assert state.diverged.tolist() == [True, False, False]
+    assert np.isfinite(state.params).all()
+    # two partners share a strength, one has it all
+    rest = Data(*(Split(s.x[1:], s.y) for s in d[:3]))
+    _, alone = run(model(("b", "c"), **choices), hyper([strength / 2, 0.5]), rest)
+    np.testing.assert_allclose(curve.task_loss[:, 1:], alone.task_loss, rtol=1e-4)
+    np.testing.assert_allclose(curve.alignment_loss[:, 2], alone.alignment_loss[:, 0], rtol=1e-4)
+    assert np.isnan(curve.alignment_loss[:, :2]).all()
+
+
+@pytest.mark.parametrize("value", [1e6, 1e30])
+def test_one_that_diverges_on_the_way_leaves_the_other_as_it_was(value):
+    d, m = data(labels=40), model()
+    bad, curve = run(m, hyper([1.0, 0.0]), spoilt(d, slice(0, 6), value))
+    good, _ = run(m, hyper([1.0, 0.0]), d)
+    assert bad.diverged.tolist() == [True, False]
+    own = training.layout(m, d.train.x).owner == 1
+    np.testing.assert_allclose(bad.params[own], good.params[own], rtol=1e-4, atol=1e-6)
+
+
+def test_alignment_that_is_not_finite_stops_whom_it_moves():
+    """Nothing is wrong with either encoder: the temperature is."""
+    d, m = data(), model(bounded=False)
+    state, curve = run(m, hyper([1.0, 0.0], temperature=1e-38), d)
+    assert state.diverged.tolist() == [True, False]
+    _, alone = run(model(("b",)), hyper([0.0]), only(d, 1))
+    np.testing.assert_allclose(curve.task_loss[:, 1], alone.task_loss[:, 0], rtol=1e-5)
 
 
 def test_regression_learns_and_keeps_its_best():

@@ -83,7 +83,10 @@ def _found(config: ConfigDict, task: Task, progress: bool | None) -> dict[str, A
         metric, _ = quality_metric(table)
         gains = pilot.gains(table, metric)
         units = pilot.units(task)
-        choice = decide.choose(gains, task.modalities, units - units % pilot.FOLDS)
+        # judged on the scale of training: an error's units must not decide
+        unit = task.target_scale
+        gains = {name: of_encoder / unit for name, of_encoder in gains.items()}
+        choice = _times(decide.choose(gains, task.modalities, units - units % pilot.FOLDS), unit)
     return {
         "encoders": {
             name: _encoder(task, choice, k, information) for k, name in enumerate(task.modalities)
@@ -92,6 +95,15 @@ def _found(config: ConfigDict, task: Task, progress: bool | None) -> dict[str, A
         "pilot": _pilot(task, table, choice),
         "config": _config(own, task, choice),
     }
+
+
+def _times(choice: decide.Choice, unit: float) -> decide.Choice:
+    """`choice` with its gains in the user's units."""
+
+    def times(found: decide.Estimate | None) -> decide.Estimate | None:
+        return found and decide.Estimate(*(value * unit for value in found))
+
+    return choice._replace(gains=[times(gain) for gain in choice.gains])
 
 
 def _information(task: Task, config: ConfigDict, progress: bool | None) -> list[dict[str, Any]]:

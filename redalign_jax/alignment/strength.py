@@ -7,16 +7,27 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from redalign_jax.linalg import power_of_two
+
 
 def normalise(x: Array, axis: int = -1) -> Array:
-    """x / ‖x‖₂ along one axis; a vector of zeros stays so, with a zero gradient. Any shape."""
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 1e-12))
+    """x / ‖x‖₂ along one axis, whatever the scale of x.
+
+    A vector of zeros stays so, with a zero gradient. float32 of any shape.
+    """
+    x = x * power_of_two(x, axis)
+    # the largest number is now at least 1, or all are 0
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=axis, keepdims=True), 0.5))
 
 
 def scale_gradient(x: Array, scale: ArrayLike) -> Array:
-    """Identity forward, `scale` times the gradient backward. Any shape; `scale` may be traced."""
+    """Identity forward, `scale` times the gradient backward. Any shape; `scale` may be traced.
+
+    Scale 0 lets nothing through, a gradient that is not finite included.
+    """
     still = jax.lax.stop_gradient(x)
-    return still + scale * (x - still)
+    felt = jnp.where(jnp.asarray(scale) == 0, still, x)
+    return still + scale * (felt - still)
 
 
 def share_mask(features: int, share: ArrayLike) -> Array:

@@ -61,7 +61,7 @@ def make_task(
     Args:
       x: name → (n, ...) numbers; (n,) counts as one column, (n, 1).
       y: labels of the `known` rows. Integers, booleans or strings are classes, numbered 0..C-1 in
-        sorted order; floating point is the target of a regression and keeps its units.
+        sorted order; floating point is the target of a regression, see `_standardised`.
       labels: how many training pairs carry a label, stratified, placed first; 0 = all; more than
         there are = all, with a line that says so.
       valid: share of all labelled pairs in the validation split, rounded to whole pairs.
@@ -231,6 +231,9 @@ def _task(
     """`rows`: labelled and unlabelled training pairs, validation, test."""
     labelled, unlabelled, in_valid, in_test = rows
     in_train = np.concatenate([labelled, unlabelled])
+    mean, scale = 0.0, 1.0
+    if not len(classes):
+        y, mean, scale = _standardised(y, labelled)
     return Task(
         modalities=tuple(x),
         classes=len(classes),
@@ -241,7 +244,30 @@ def _task(
         groups=None
         if groups is None
         else tuple(groups[part].astype(np.int32) for part in (in_train, in_valid, in_test)),
+        target_mean=mean,
+        target_scale=scale,
     )
+
+
+def _standardised(y: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Targets of a regression with the mean and the deviation of the labelled training rows.
+
+    All of it in float64 before the cast, so that neither units nor an offset cost digits.
+
+    Args:
+      y: (n,) float64, not all equal.
+      labelled: their row numbers. Where these targets are all equal, as a single one is, the scale
+        is the deviation of all from them.
+
+    Returns:
+      (y − mean) / scale as float32, the mean and the scale.
+    """
+    largest = np.abs(y).max()  # squares of the very large and the very small
+    offset = y / largest - y[labelled[0]] / largest
+    centre = offset[labelled].mean()
+    scale = offset[labelled].std() or np.sqrt(np.mean(offset**2))
+    mean, scale = float((centre + y[labelled[0]] / largest) * largest), float(scale * largest)
+    return ((y - mean) / scale).astype(np.float32), mean, scale
 
 
 def _labels(labels: int, n_train: int, classes: int, source: str) -> int:
@@ -258,16 +284,22 @@ def _labels(labels: int, n_train: int, classes: int, source: str) -> int:
 
 
 def _encode(y: np.ndarray, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Labels as int32 indices into the sorted classes, or float32 targets and no classes."""
+    """Labels as int32 indices into the sorted classes, or float64 targets and no classes."""
     if y.ndim != 1:
         raise UserError(f"{source}: the labels must be one per example, not of shape {y.shape}")
     if not len(y):
         raise UserError(f"{source}: no examples")
     if y.dtype.kind == "f":
-        checks.finite("labels", y, source)
+        y = y.astype(np.float64)
+        if not np.isfinite(y).all():
+            at = np.isfinite(y).argmin()
+            raise UserError(
+                f"{source}: array 'labels' holds {y[at]} in row {at} (counted from 0), "
+                "which is not a finite number"
+            )
         if y.min() == y.max():
             raise UserError(f"{source}: every label is {y[0]}, nothing to learn")
-        return y.astype(np.float32), np.empty(0)
+        return y, np.empty(0)
     if y.dtype.kind not in "biuUS":
         raise UserError(
             f"{source}: labels of type {y.dtype}; classes are integers, booleans or strings, "

@@ -21,7 +21,8 @@ class Split(NamedTuple):
         "tokens": (n, t) int32, texts of up to t tokens from 1 on; after its end a text is zero;
         "vector": (n, ...), numbers without an order.
       y: labels of the *first* rows, (n_labelled,) with n_labelled ≤ n: int32 class indices, or
-        float32 targets of a regression. Only a training split has fewer labels than rows.
+        float32 targets of a regression, standardised: (y − `target_mean`) / `target_scale`. Only a
+        training split has fewer labels than rows.
     """
 
     x: tuple[np.ndarray, ...]
@@ -48,6 +49,8 @@ class Task:
         Folds and resamples keep a group whole.
       kinds: what every modality's arrays are, of `kinds.KINDS`; if not given, as `kinds.ready` has
         it.
+      target_mean, target_scale: of a regression's targets in the user's units, float64; 0 and 1 for
+        classes.
     """
 
     modalities: tuple[str, ...]
@@ -64,6 +67,14 @@ class Task:
         """Fills in the kinds."""
         if not self.kinds:
             object.__setattr__(self, "kinds", tuple(map(kinds.ready, self.train.x)))
+
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+
+    @property
+    def majority(self) -> float:
+        """The share of the test split in its largest class: what a constant answer can reach."""
+        return float(np.bincount(self.test.y).max() / len(self.test.y))
 
 
 def to_float(x: Any) -> Any:

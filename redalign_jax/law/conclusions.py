@@ -21,15 +21,16 @@ def summarise(results: pd.DataFrame, decomposition: pd.DataFrame | None = None) 
     """
     role = effects.columns(results)
     metric, _ = effects.quality_metric(results)
-    runs = results.drop_duplicates([*role.tasks, "seed", *role.others, *role.strengths])
+    run = [*role.tasks, "seed", *role.others, *role.strengths]
+    diverged = results.groupby(run, dropna=False)["diverged"].any()
     measured = set(results["metric"])
     trends = [strengths.trend(results, axis) for axis in role.tasks]
     early = f"early_{metric}"
     by_regime = regimes.regimes(results, decomposition)
     return {
         "metric": metric,
-        "runs": len(runs),
-        "diverged": int(runs["diverged"].sum()),
+        "runs": len(diverged),
+        "diverged": int(diverged.sum()),
         "seeds": int(results["seed"].nunique()),
         "best": effects.records(strengths.best(results)),
         "best_early": effects.records(strengths.best(results, early)) if early in measured else [],
@@ -48,7 +49,9 @@ def summarise(results: pd.DataFrame, decomposition: pd.DataFrame | None = None) 
 
 def short_table(summary: dict[str, Any]) -> str:
     """`best` as text for a terminal; accuracies in points, errors in their units."""
-    scale, unit = (100, "points") if summary["metric"] == "accuracy" else (1, "units of the target")
+    scale, unit, form = 1, "units of the target", ".3g"
+    if summary["metric"] == "accuracy":
+        scale, unit, form = 100, "points", ".1f"
     shown = {
         "strength_star": "best",
         "gain": "gain",
@@ -59,10 +62,10 @@ def short_table(summary: dict[str, Any]) -> str:
         task = {
             k: v for k, v in row.items() if k not in _BEST and not k.endswith(("_low", "_high"))
         }
-        cells = [str(v) for v in task.values()] + [f"{row['base'] * scale:.1f}"]
+        cells = [str(v) for v in task.values()] + [f"{row['base'] * scale:{form}}"]
         for name in shown:
             factor = 1 if name == "strength_star" else scale
-            digits = "g" if name == "strength_star" else "+.1f"
+            digits = "g" if name == "strength_star" else f"+{form}"
             low, high = row[f"{name}_low"], row[f"{name}_high"]
             value = f"{row[name] * factor:{digits}}"
             if low is not None:

@@ -114,9 +114,9 @@ def _train(model: Model, plan: Plan, hyper: Hyper, x: Array, y: Array, fold: Par
         def segment(state: training.State, first: Array) -> tuple[training.State, Array]:
             state, _ = training.segment(model, plan, hyper, fold.key, data, state, first)
             params = read.unravel(state.params)
-            return state, jax.nn.log_softmax(
-                predict(model, params, embed(model, params, judge.x))[0]
-            )
+            with jax.default_matmul_precision("highest"):  # training takes the device's own
+                outputs = predict(model, params, embed(model, params, judge.x))
+            return state, jax.nn.log_softmax(outputs[0])
 
         state = training.start(model, hyper, fold.key, data)
         return jax.lax.scan(segment, state, jnp.arange(LOOKS) * (plan.steps // LOOKS))[1]

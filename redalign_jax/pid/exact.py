@@ -49,7 +49,8 @@ def mutual_information(p: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def _solve(p: jax.Array, tol: ArrayLike, max_steps: ArrayLike) -> Bounds:
-    return solve(p, tol, max_steps)
+    with jax.default_matmul_precision("highest"):
+        return solve(p, tol, max_steps)
 
 
 @_solve.defjvp

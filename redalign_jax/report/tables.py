@@ -124,10 +124,11 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
 
 
 def diverged(results: pd.DataFrame) -> str:
-    """How many runs diverged at every setting where one did."""
+    """In how many runs an encoder diverged, at every setting where one did."""
     role = effects.columns(results)
     settings = [*role.others, *role.strengths]
-    runs = results.drop_duplicates([*role.tasks, "seed", *settings])
+    run = [*role.tasks, "seed", *settings]
+    runs = results.groupby(run, sort=False, dropna=False)["diverged"].any().reset_index()
     rows = []
     for values, group in runs.groupby(settings, sort=False, dropna=False):
         if group["diverged"].any():

@@ -152,14 +152,18 @@ def test_booleans_are_two_classes():
     assert task(np.arange(40) % 2 == 0).classes == 2
 
 
-def test_regression_keeps_units_and_is_stratified_by_decile():
-    y = np.random.default_rng(2).lognormal(size=200)
+@pytest.mark.parametrize(("unit", "offset"), [(1, 0), (1e-12, 0), (1e9, 1e12), (10, 1.7e9)])
+def test_regression_is_standardised_and_stratified_by_decile(unit, offset):
+    y = np.random.default_rng(2).lognormal(size=200) * unit + offset
     got = task(y, labels=30)
     decile = y.argsort().argsort() // 20
     assert got.classes == 0 and got.train.y.dtype == np.float32
     for split in (got.train, got.valid, got.test):
         rows = ids(split)[: len(split.y)]
-        np.testing.assert_array_equal(split.y, y[rows].astype(np.float32))
+        mean, scale = y[ids(got.train)[:30]].mean(), y[ids(got.train)[:30]].std()
+        np.testing.assert_allclose(split.y, (y[rows] - mean) / scale, rtol=1e-6, atol=1e-6)
+        back = np.float64(split.y) * got.target_scale + got.target_mean
+        np.testing.assert_allclose(back - offset, y[rows] - offset, rtol=1e-5, atol=1e-5 * unit)
     for rows, each in ((ids(got.train)[:30], 3), (ids(got.valid), 2), (ids(got.test), 4)):
         assert np.bincount(decile[rows], minlength=10).tolist() == [each] * 10
 
@@ -167,7 +171,17 @@ def test_regression_keeps_units_and_is_stratified_by_decile():
 def test_tiny_regression_and_repeated_targets():
     got = task([0.0, 0.0, 0.0, 0.0, 0.0, 1.0], labels=1, valid=0.2, test=0.2)
     assert [len(s.x[0]) for s in (got.train, got.valid, got.test)] == [4, 1, 1]
-    assert len(got.train.y) == 1
+    # all labelled targets are equal: the others tell the scale
+    assert len(got.train.y) == 1 and got.train.y[0] == 0
+    every = np.concatenate([s.y for s in (got.valid, got.test)])
+    assert np.isfinite(every).all() and got.target_mean in (0, 1)
+    assert got.target_scale == pytest.approx(np.sqrt((5 if got.target_mean else 1) / 6))
+
+
+def test_the_largest_and_smallest_targets_are_standardised():
+    for y in (np.linspace(-1, 1, 40) * 1e308, np.linspace(1, 2, 40) * 1e-300):
+        got = task(y)
+        assert got.train.y.std() == pytest.approx(1, rel=1e-5)
 
 
 Y = np.arange(30) % 3
