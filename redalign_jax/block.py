@@ -235,7 +235,8 @@ def _known(block: Block) -> tuple[Table, pd.DataFrame]:
     facts = {}
     for c in dict.fromkeys(c for c, _ in block.units):
         task = block.tasks.get(c) or block.group.cells[c].load()
-        known[c], facts[c] = task.known, task.facts()
+        known[c] = task.known
+        facts[c] = task.facts() | {"resplit": task.resplit, "fixed_test": task.fixed_test}
     rows = [known[c] for c, _ in block.units]
     keys = dict.fromkeys(key for of_task in rows for key in of_task)
     columns = {key: np.array([of_task.get(key, np.nan) for of_task in rows]) for key in keys}

@@ -170,6 +170,7 @@ def _task(
         train=Split(tuple(a[in_train] for a in x.values()), y[labelled]),
         valid=Split(tuple(a[in_valid] for a in x.values()), y[in_valid]),
         test=Split(tuple(a[in_test] for a in x.values()), y[in_test]),
+        resplit=len(in_test) / (len(in_train) + len(in_valid)),
     )
 
 

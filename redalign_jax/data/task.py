@@ -40,6 +40,9 @@ class Task:
         source knows them; they become columns of the results and may take a second to compute.
         Columns are `pid_redundancy`, `pid_unique_<modality>`, `pid_synergy` (nats) and
         `shared_fraction_<modality>`.
+      resplit: n_test / (N − n_test) where every seed splits the same N rows, so that seeds are not
+        independent; 0 where every seed draws rows of its own. A column of the results.
+      fixed_test: whether the test rows are the same for every seed. A column of the results.
     """
 
     modalities: tuple[str, ...]
@@ -49,6 +52,8 @@ class Task:
     test: Split
     known: dict[tuple[str, str], float] = field(default_factory=dict)
     facts: Callable[[], dict[str, float]] = dict
+    resplit: float = 0.0
+    fixed_test: bool = False
 
 
 def to_float(x: Any) -> Any:

@@ -6,6 +6,7 @@ from planted import rising, table
 from scipy import stats
 
 from redalign_jax.law import strengths
+from redalign_jax.law.trend import trend
 
 
 def test_the_best_strength_its_gain_and_its_harm():
@@ -14,7 +15,7 @@ def test_the_best_strength_its_gain_and_its_harm():
         (v, s): rising(v) for v in range(5) for s in ("a", "b")
     }
     first = best.loc[(0, "a")]
-    assert first["gain_low"] < 0.03 < first["gain_high"]
+    assert first["held_out_gain_low"] < 0.03 < first["held_out_gain_high"]
     assert first["harm_low"] < -0.1 < first["harm_high"]
     assert first["strength_star_low"] <= 0.3 <= first["strength_star_high"]
 
@@ -33,14 +34,14 @@ def test_held_out_gain_does_not_flatter():
 
 
 def test_trend_follows_the_axis():
-    up = strengths.trend(table(rising), "redundancy")
+    up = trend(table(rising), "redundancy")
     assert up["strength_star"] == [0.3, 0.3, 1.0, 1.0, 4.0]
     assert up["spearman_low"] > 0.8
-    down = strengths.trend(table(lambda v: rising(4 - v)), "redundancy")
+    down = trend(table(lambda v: rising(4 - v)), "redundancy")
     assert down["spearman"] < -0.8
-    flat = strengths.trend(table(lambda v: 1.0), "redundancy")
+    flat = trend(table(lambda v: 1.0), "redundancy")
     assert flat["spearman"] == 0
-    assert strengths.trend(table(rising, axis=[0, 1]), "redundancy") is None
+    assert trend(table(rising, axis=[0, 1]), "redundancy") is None
 
 
 def test_errors_count_downwards():

@@ -17,6 +17,7 @@ from scipy import stats
 from redalign_jax import report
 from redalign_jax.errors import UserError
 from redalign_jax.law import conclusions, effects, strengths
+from redalign_jax.law.trend import trend
 from redalign_jax.report import (
     charts,
     findings,
@@ -263,7 +264,7 @@ def test_redrawing_gives_the_same_bytes(tmp_path):
 
 def headline(results):
     plan = layout.layout(results)
-    trends = [t for axis in effects.columns(results).tasks if (t := strengths.trend(results, axis))]
+    trends = [t for axis in effects.columns(results).tasks if (t := trend(results, axis))]
     return verdict.of(plan, findings.find(results, plan), trends)
 
 
