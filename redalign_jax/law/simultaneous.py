@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from redalign_jax.law import effects
 
@@ -31,13 +31,16 @@ def _turns(dimensions: int) -> np.ndarray:
 
 
 def reference(changes: np.ndarray) -> np.ndarray:
-    """The largest t over columns where their means are 0, given how their residuals agree.
+    """The largest correlation of a random direction with the columns' residuals.
+
+    In a single column it has the distribution of t / √(t² + J − 2), t Student's with J − 2 degrees
+    of freedom: `_as_t` reads it as the largest t over columns whose true means are 0.
 
     Args:
       changes: (J, columns), J ≥ 3.
 
     Returns:
-      (TURNS,) sorted; in every single column Student's t with J − 1 degrees of freedom.
+      (TURNS,) in [−1, 1].
     """
     j, k = changes.shape
     scale = np.linalg.norm(changes - changes.mean(axis=0), axis=0)
@@ -47,9 +50,19 @@ def reference(changes: np.ndarray) -> np.ndarray:
     basis = np.linalg.qr(np.column_stack([np.ones(j), np.eye(j)[:, 1:]]))[0][:, 1:]
     residuals = basis.T @ residuals
     residuals = residuals / np.linalg.norm(residuals, axis=0)
-    cosine = np.sort((_turns(j - 1) @ residuals).max(axis=1))
-    t = cosine * np.sqrt((j - 2) / np.maximum(1 - cosine**2, 1e-15))
-    return np.sort(stats.t.isf(stats.t.sf(t, j - 2), j - 1))
+    return (_turns(j - 1) @ residuals).max(axis=1)
+
+
+def _as_t(cosine: float, j: int) -> float:
+    """The t of J − 1 degrees of freedom whose tail is that of a correlation of `reference`."""
+    t = cosine * np.sqrt((j - 2) / max(1 - cosine**2, 1e-15))
+    return float(-special.stdtrit(j - 1, special.stdtr(j - 2, -t)))
+
+
+def _as_cosine(t: float, j: int) -> float:
+    """The inverse of `_as_t`."""
+    t = -special.stdtrit(j - 2, special.stdtr(j - 1, -t))
+    return float(t / np.sqrt(t**2 + j - 2)) if np.isfinite(t) else float(np.sign(t))
 
 
 class Gain(NamedTuple):
@@ -90,20 +103,20 @@ def gain(changes: np.ndarray, share: float, margin: float) -> Gain:
     tail = (1 - effects.LEVEL) / 2
     mean, error = changes.mean(axis=0), effects.standard_error(changes, share)
     most = float((mean / error).max())
-    bound = changes.shape[1] * float(stats.t.sf(most, j - 1))
-    critical = stats.t.isf(tail / changes.shape[1], j - 1)
+    bound = changes.shape[1] * float(special.stdtr(j - 1, -most))
+    critical = -float(special.stdtrit(j - 1, tail / changes.shape[1]))
     p = min(bound, 1.0)
     if j > 2:
         drawn = reference(changes)
-        above = TURNS - np.searchsorted(drawn, most)
-        p = min((1 + above) / (1 + TURNS), p)
-        critical = min(np.quantile(drawn, 1 - tail), critical)
-    single = stats.t.isf(tail, j - 1)
+        above = int((drawn >= _as_cosine(most, j)).sum())
+        p = min((1 + above) / (1 + len(drawn)), p)
+        critical = min(_as_t(float(np.quantile(drawn, 1 - tail)), j), critical)
+    single = -float(special.stdtrit(j - 1, tail))
     return Gain(
         p,
         float((mean - critical * error).max()),
         max(0.0, float((mean + single * error).max())),
-        float(stats.t.cdf((mean - margin) / error, j - 1).max()),
+        float(special.stdtr(j - 1, (mean - margin) / error).max()),
     )
 
 
@@ -114,7 +127,7 @@ def below(values: np.ndarray, share: float, limit: float = 0.0) -> float:
     mean, error = float(np.mean(values)), float(effects.standard_error(values, share))
     if error == 0:  # every change is 0
         return 0.0 if mean < limit else 1.0
-    return float(stats.t.cdf((mean - limit) / error, len(values) - 1))
+    return float(special.stdtr(len(values) - 1, (mean - limit) / error))
 
 
 def holm(p: np.ndarray, families: int = 1) -> np.ndarray:

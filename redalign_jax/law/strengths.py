@@ -3,7 +3,8 @@
 Verdicts are for a whole page: `simultaneous` says how.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,7 @@ def responses(results: pd.DataFrame, metric: str) -> Iterator[Response]:
         yield Response(key, own, strongest, seeds, changes.to_numpy(), base.to_numpy(), share)
 
 
+@lru_cache(maxsize=16)
 def draws(seeds: int, count: int) -> np.ndarray:
     """How often each seed is drawn in a resample, the same every time: (count, seeds)."""
     return np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), size=count)
@@ -126,17 +128,19 @@ def best(
       accuracy, where they were measured: `balanced`, the balanced accuracy at strength 0, and
       `majority`, the accuracy of the most frequent class alone.
     """
-    count = tables or families(results)
     metric = metric or effects.quality_metric(results)[0]
-    rows = [_row(one, metric) for one in responses(results, metric)]
-    found = pd.DataFrame(rows)
-    if not rows:
+    found = judged(list(responses(results, metric)), metric, tables or families(results))
+    if not len(found):
         return found
-    found = found.merge(_beside(results, metric), on=list(_keys(results)), how="left")
-    for name in ("gain_p", "harm_p", "neither_p"):
-        found[name] = simultaneous.holm(found[name].to_numpy(float), count)
-    found["verdict"] = [_verdict(row) for row in found.to_dict("records")]
-    return found
+    return found.merge(_beside(results, metric), on=list(_keys(results)), how="left")
+
+
+def judged(answers: Sequence[Response], metric: str, tables: int) -> pd.DataFrame:
+    """Rows and verdicts of `best`, of encoders that one page judges together."""
+    found = pd.DataFrame([_row(one, metric) for one in answers])
+    for name in ("gain_p", "harm_p", "neither_p") if answers else ():
+        found[name] = simultaneous.holm(found[name].to_numpy(float), tables)
+    return found.assign(verdict=[_verdict(row) for row in found.to_dict("records")])
 
 
 def _keys(results: pd.DataFrame) -> tuple[str, ...]:

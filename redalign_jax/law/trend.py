@@ -1,5 +1,6 @@
 """Does the best strength move along a numeric task axis?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,27 +30,37 @@ def trend(results: pd.DataFrame, axis: str) -> dict[str, Any] | None:
     rows = effects.differences(results, metric)
     share = effects.share(rows)
     mean = rows.groupby([axis, "seed", "strength"], as_index=False)["change"].mean()
-    observed, resampled, values = [], [], []
+    values, answers = [], []
     for value in np.sort(mean[axis].unique()):
         settings, changes = effects.matrix(mean[mean[axis] == value], ["strength"])
         if not len(changes):
             continue
         values.append(value.item())
-        own, changes = settings["strength"].to_numpy(), changes.to_numpy()
-        observed.append(own[np.argmax(changes.mean(axis=0))])
-        means = strengths.resampled_means(changes, share)
-        resampled.append(own[np.argmax(means, axis=1)])
-    if len(values) < 3:
-        return None
+        answers.append((settings["strength"].to_numpy(), changes.to_numpy()))
+    return {"axis": axis, "values": values, **relation(answers, share)} if len(values) > 2 else None
 
-    def spearman(stars: np.ndarray) -> float:
-        # a constant λ* has no rank correlation: no trend
-        return 0.0 if len(set(stars)) == 1 else float(stats.spearmanr(values, stars).statistic)
 
-    every = np.array([spearman(stars) for stars in (observed, *np.array(resampled).T)])
+def relation(answers: Sequence[tuple[np.ndarray, np.ndarray]], share: float) -> dict[str, Any]:
+    """λ* of every value of the axis, in order, and its rank correlation with their order.
+
+    Args:
+      answers: per value, the strengths (settings,) and the changes (J, settings).
+      share: see `effects.standard_error`.
+    """
+    stars = np.stack(
+        [
+            own[np.append(changes.mean(axis=0).argmax(), means.argmax(axis=1))]
+            for own, changes in answers
+            for means in [strengths.resampled_means(changes, share)]
+        ],
+        axis=1,
+    )
+    ranks = stats.rankdata(stars, axis=1) - (len(answers) + 1) / 2
+    order = np.arange(len(answers)) - (len(answers) - 1) / 2
+    size = np.sqrt((ranks**2).sum(axis=1) * (order**2).sum())
+    # a constant λ* has no rank correlation: no trend
+    rho = ranks @ order / np.where(size > 0, size, np.inf)
     return {
-        "axis": axis,
-        "values": values,
-        "strength_star": [float(s) for s in observed],
-        **across.correlated("spearman", every, len(values)),
+        "strength_star": stars[0].tolist(),
+        **across.correlated("spearman", rho, len(answers)),
     }
