@@ -44,14 +44,14 @@ def false(rows):
     [(4, {}), (6, {"noise": "heavy"}), (10, {"rows": 200}), (16, {})],
 )
 def test_a_page_without_effects_says_nothing(seeds, how, at_most):
-    """20 encoders, 6 strengths: any false word on the page."""
-    pages = fresh(np.random.default_rng(seeds), (120, 20, seeds, 6), **how)
+    """8 encoders, 6 strengths: any false word on the page."""
+    pages = fresh(np.random.default_rng(seeds), (150, 8, seeds, 6), **how)
     rows = judged(pages)
     at_most(false(rows), 0.05)
 
 
 def test_a_page_of_splits_of_the_same_rows_says_nothing_either(at_most):
-    pages = resplit(np.random.default_rng(0), (200, 3, 10, 3), test=TEST)
+    pages = resplit(np.random.default_rng(0), (150, 3, 10, 3), test=TEST)
     at_most(false(judged(pages, SHARE)), 0.05)
     naive = judged(pages)
     assert false(naive).mean() > 0.1  # what taking splits for independent seeds would do
@@ -76,7 +76,7 @@ def test_harm_covers_over_fresh_draws_and_over_splits(covers):
 @pytest.mark.parametrize("truth", [np.zeros(6), np.full(6, 1.5), np.array([0, 0, 2, 0, -2, -4])])
 def test_the_interval_of_the_gain_covers_the_best_strengths_true_gain(truth, covers):
     for seeds in (5, 12):
-        pages = fresh(np.random.default_rng(seeds), (500, 1, seeds, 6), truth)
+        pages = fresh(np.random.default_rng(seeds), (400, 1, seeds, 6), truth)
         found = [simultaneous.gain(page[0], 0.0, 0.01) for page in pages]
         covers([g.low for g in found], [g.high for g in found], 0.02 * truth.max())
 
@@ -92,7 +92,7 @@ def test_true_gains_and_losses_are_found():
     """One strength gains two standard deviations of a seed in half of 20 encoders, one costs."""
     truth = np.zeros((20, 1, 6))
     truth[:10, :, 2], truth[:, :, 5] = 2.0, -2.0
-    pages = fresh(np.random.default_rng(3), (15, 20, 12, 6), truth)
+    pages = fresh(np.random.default_rng(3), (8, 20, 12, 6), truth)
     rows = judged(pages, tables=3)
     gains = rows["subject"].astype(int) < 10
     assert (rows.loc[gains, "verdict"] == "helps").mean() > 0.9
@@ -103,7 +103,7 @@ def test_true_gains_and_losses_are_found():
 
 def test_neither_is_said_of_small_effects_alone(at_most):
     rng = np.random.default_rng(5)
-    at_the_margin = fresh(rng, (100, 8, 10, 5), truth=0.0) * 0.1 + strengths.MARGIN
+    at_the_margin = fresh(rng, (100, 5, 10, 5), truth=0.0) * 0.1 + strengths.MARGIN
     rows = judged(at_the_margin)
     at_most((rows["verdict"] == "neither").groupby(rows["page"]).any(), 0.05)
     small = judged(fresh(rng, (10, 8, 10, 5)) * 0.1)
@@ -114,7 +114,7 @@ def test_the_interval_of_the_best_strength_holds_it():
     """λ* is one of few settings, so its interval may hold it more often than 98 %."""
     truth = np.array([0.0, 0.6, 1.0, 0.5, -1.0])
     for seeds in (6, 16):
-        rows = judged(fresh(np.random.default_rng(seeds), (400, 1, seeds, 5), truth))
+        rows = judged(fresh(np.random.default_rng(seeds), (300, 1, seeds, 5), truth))
         inside = rows["strength_star_low"].le(3) & rows["strength_star_high"].ge(3)
         assert inside.mean() >= 0.92
 
