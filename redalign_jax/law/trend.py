@@ -5,17 +5,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from redalign_jax.law import across, effects, strengths
+from redalign_jax.law import correlation, effects, strengths
 
 
 def trend(results: pd.DataFrame, axis: str) -> dict[str, Any] | None:
     """Spearman's rank correlation of λ* and a numeric task axis, with its interval.
 
     λ* is that of the curve averaged over encoders and seeds, at every value of the axis. The
-    interval is that of the law, `across.correlated`, over resampled seeds: it speaks of these
-    values of the axis.
+    interval is that of the law, `correlation.over_seeds`: it speaks of new seeds at these values
+    of the axis.
 
     Returns:
       {"axis", "values", "strength_star", "spearman", "spearman_low", "spearman_high"}; None where
@@ -47,20 +46,18 @@ def relation(answers: Sequence[tuple[np.ndarray, np.ndarray]], share: float) -> 
       answers: per value, the strengths (settings,) and the changes (J, settings).
       share: see `effects.standard_error`.
     """
+    seeds = min(len(changes) for _, changes in answers)
     stars = np.stack(
         [
-            own[np.append(changes.mean(axis=0).argmax(), means.argmax(axis=1))]
+            own[np.argmax(np.vstack([np.ones(len(changes)), drawn]) @ changes, axis=1)]
             for own, changes in answers
-            for means in [strengths.resampled_means(changes, share)]
+            for drawn in [strengths.draws(len(changes), strengths.RESAMPLES)]
         ],
         axis=1,
     )
-    ranks = stats.rankdata(stars, axis=1) - (len(answers) + 1) / 2
-    order = np.arange(len(answers)) - (len(answers) - 1) / 2
-    size = np.sqrt((ranks**2).sum(axis=1) * (order**2).sum())
-    # a constant λ* has no rank correlation: no trend
-    rho = ranks @ order / np.where(size > 0, size, np.inf)
+    same = correlation.constant(answers, share)
+    order = np.arange(len(answers))
     return {
         "strength_star": stars[0].tolist(),
-        **across.correlated("spearman", rho, len(answers)),
+        **correlation.over_seeds("spearman", order, stars, seeds, same, share),
     }

@@ -36,9 +36,9 @@ def section(comparisons: dict[str, Any], plan: Layout) -> str:
 
 
 def _shown(row: dict[str, Any], name: str, plan: Layout) -> str:
-    """A change with its interval, unmarked: many intervals, each for itself."""
-    ends = (row[f"{name}{end}"] for end in _ENDS)
-    return tables.interval(*ends, plan.unit.scale, plan.unit.digits, tables.NONE)
+    return tables.interval(
+        *(row[f"{name}{end}"] for end in _ENDS), plan.unit.scale, plan.unit.digits
+    )
 
 
 def _said(comparisons: dict[str, Any], plan: Layout) -> str:
@@ -80,7 +80,7 @@ def _overall(table: dict[str, Any], plan: Layout, title: str) -> str:
     header = ["setting", "mean change", "worst of all", "balanced is ahead by"]
     caption = (
         f"{title}: {plan.unit.change} against λ = 0, mean over tasks and encoders, 95 % intervals "
-        "over seeds, each for itself; “best for each encoder” is chosen on the other seeds"
+        "over seeds; “best for each encoder” is chosen on the other seeds"
     )
     return tables.html(header, rows, 1, caption)
 

@@ -89,9 +89,9 @@ def test_the_interval_of_the_gain_covers_over_splits(covers):
 
 
 def test_true_gains_and_losses_are_found():
-    """One strength gains two standard deviations of a seed in half of 20 encoders, one costs."""
+    """One strength gains three standard deviations of a seed in half of 20 encoders, one costs."""
     truth = np.zeros((20, 1, 6))
-    truth[:10, :, 2], truth[:, :, 5] = 2.0, -2.0
+    truth[:10, :, 2], truth[:, :, 5] = 3.0, -3.0
     pages = fresh(np.random.default_rng(3), (8, 20, 12, 6), truth)
     rows = judged(pages, tables=3)
     gains = rows["subject"].astype(int) < 10
@@ -114,13 +114,13 @@ def test_the_interval_of_the_best_strength_holds_it():
     """λ* is one of few settings, so its interval may hold it more often than 98 %."""
     truth = np.array([0.0, 0.6, 1.0, 0.5, -1.0])
     for seeds in (6, 16):
-        rows = judged(fresh(np.random.default_rng(seeds), (300, 1, seeds, 5), truth))
+        rows = judged(fresh(np.random.default_rng(seeds), (150, 1, seeds, 5), truth))
         inside = rows["strength_star_low"].le(3) & rows["strength_star_high"].ge(3)
         assert inside.mean() >= 0.92
 
 
 def test_cells_of_a_map_are_bold_together(at_most):
-    changes = fresh(np.random.default_rng(6), (400, 1, 6, 30), rho=0.2)[:, 0]
+    changes = fresh(np.random.default_rng(6), (150, 1, 6, 30), rho=0.2)[:, 0]
     bold = []
     for page in changes:
         ends = np.array([effects.mean_interval(column) for column in page.T])
@@ -141,7 +141,7 @@ def test_a_trend_is_not_read_into_noise_but_found_where_it_is(at_most):
         found = relation([(own, one) for one in changes], 0.0)
         return found["spearman_low"], found["spearman_high"]
 
-    flat = np.array([ends(0.0) for _ in range(200)])
+    flat = np.array([ends(0.0) for _ in range(150)])
     at_most((flat[:, 0] > 0) | (flat[:, 1] < 0), 0.05)
     peak = np.abs(np.arange(1, 5) - 1 - np.arange(9)[:, None] / 3)[:, None]
     moving = np.array([ends(2 - 2 * peak) for _ in range(20)])
