@@ -273,10 +273,14 @@ def _resplit(results: pd.DataFrame) -> str:
     share = effects.share(results)
     if not share:
         return ""
-    how = "have the same test rows" if _fixed(results) else "split the same rows again"
+    how, more = "split the same rows again", ""
+    if _fixed(results):
+        how = "have the same test rows"
+        more = " What is peculiar to these rows is in every number, and no interval holds it."
     return (
         f" Seeds {how}, so they are not independent: standard errors are s·√(1/J + "
         f"{words.number(share, 2)}) for J seeds, the second number being n_test / (N − n_test)."
+        + more
     )
 
 

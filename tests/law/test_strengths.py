@@ -153,7 +153,9 @@ def test_many_encoders_are_judged_together():
     )
     assert (alone["verdict"], among["verdict"]) == ("helps", "undecided")
     assert among["gain_p"] == pytest.approx(min(1, 21 * alone["gain_p"]))
-    assert among["held_out_gain_low"] == pytest.approx(alone["held_out_gain_low"])  # each for itself
+    assert among["held_out_gain_low"] == pytest.approx(
+        alone["held_out_gain_low"]
+    )  # each for itself
     assert alone["held_out_gain_low"] > 0
 
 
