@@ -36,7 +36,8 @@ def _rows(runs: Path, name: str) -> list[dict[str, Any]]:
     about = _mean_over_seeds(information.of_encoders(grid, known), axes)
     fixed = effects.curves(grid, metric)
     mechanism = _mechanism(every)
-    fused = strengths.best(grid[grid["subject"] == "fusion"], f"probe_{metric}")
+    fused = grid[grid["subject"] == "fusion"]
+    fused = strengths.best(fused, f"probe_{metric}", strengths.families(grid))
     rows = []
     for early, best in (
         (strengths.best(grid, f"early_{metric}"), strengths.best(grid)),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need, then lint and tests. Arguments go to pytest.
+# Installs what the tests need, then lint and tests. Arguments go to pytest; `-m calibration` for the simulations.
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 install "[test]"
 arguments=()

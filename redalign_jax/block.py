@@ -245,7 +245,8 @@ def _known(block: Block) -> tuple[Table, pd.DataFrame, np.ndarray]:
     facts, scale = {}, {}
     for c in dict.fromkeys(c for c, _ in block.units):
         task = block.tasks.get(c) or block.group.cells[c].load()
-        known[c], facts[c], scale[c] = dict(task.known), task.facts(), task.target_scale
+        known[c], scale[c] = dict(task.known), task.target_scale
+        facts[c] = task.facts() | {"resplit": task.resplit, "fixed_test": task.fixed_test}
         if task.classes:
             known[c] |= {(name, "majority"): task.majority for name in task.modalities}
     rows = [known[c] for c, _ in block.units]

@@ -44,7 +44,9 @@ def test_the_table_is_tidy_and_complete(reference):
     assert len(table) == runs * metrics
     assert not table.duplicated(RUN).any()
     facts = list(redundancy_bits.facts(0, 0.05, 0))
-    assert list(table.columns) == [*RUN[:2], *facts, *RUN[2:], "value", "diverged"]
+    seeds = ["resplit", "fixed_test"]
+    assert list(table.columns) == [*RUN[:2], *facts, *seeds, *RUN[2:], "value", "diverged"]
+    assert not table[seeds].any(axis=None)  # every seed draws rows of its own
     for (redundancy, seed), rows in table.groupby(["redundancy", "seed"]):
         known = redundancy_bits.facts(redundancy, 0.05, seed)
         assert (rows[facts] == pd.Series(known)).all(axis=None)

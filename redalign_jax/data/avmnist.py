@@ -14,6 +14,7 @@ at the same paths, and `{train,test}_labels.npy`. The last twelfth of the traini
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def load(config: ConfigDict, seed: int) -> Task:
     names = splits.choose(config.modalities, MODALITIES, "avmnist")
     home = manual.prepare(Avmnist, FILES, "MultiBench's file", config.manual_dir, config.data_dir)
     x, y, parts = _ready(home, prepared.used(home))
-    return splits.make_split_task(
+    task = splits.make_split_task(
         {name: x[name] for name in names},
         y,
         parts,
@@ -74,6 +75,7 @@ def load(config: ConfigDict, seed: int) -> Task:
         seed=seed,
         source="avmnist",
     )
+    return replace(task, fixed_test=True)
 
 
 @functools.lru_cache(maxsize=1)  # the published splits are the same for every seed

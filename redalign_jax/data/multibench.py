@@ -11,6 +11,7 @@ steps, aligned to the words, (N, T, d), text as GloVe vectors, zeros before the 
 import functools
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -115,7 +116,7 @@ def load(builder: type[Affect], config: ConfigDict, seed: int) -> Task:
         builder, [builder.FILE], "MultiBench's file", config.manual_dir, config.data_dir
     )
     x, y, parts = _ready(home, prepared.used(home))
-    return splits.make_split_task(
+    task = splits.make_split_task(
         {name: x[name] for name in names},
         y,
         parts,
@@ -123,6 +124,7 @@ def load(builder: type[Affect], config: ConfigDict, seed: int) -> Task:
         seed=seed,
         source=builder.name,
     )
+    return replace(task, fixed_test=True)
 
 
 @functools.lru_cache(maxsize=1)  # the published splits are the same for every seed

@@ -246,6 +246,7 @@ def _task(
         else tuple(groups[part].astype(np.int32) for part in (in_train, in_valid, in_test)),
         target_mean=mean,
         target_scale=scale,
+        resplit=len(in_test) / (len(in_train) + len(in_valid)),
     )
 
 

@@ -51,6 +51,9 @@ class Task:
         it.
       target_mean, target_scale: of a regression's targets in the user's units, float64; 0 and 1 for
         classes.
+      resplit: n_test / (N − n_test) where every seed splits the same N rows, so that seeds are not
+        independent; 0 where every seed draws rows of its own. A column of the results.
+      fixed_test: whether the test rows are the same for every seed. A column of the results.
     """
 
     modalities: tuple[str, ...]
@@ -62,14 +65,15 @@ class Task:
     facts: Callable[[], dict[str, float]] = dict
     groups: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     kinds: tuple[str, ...] = ()
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+    resplit: float = 0.0
+    fixed_test: bool = False
 
     def __post_init__(self) -> None:
         """Fills in the kinds."""
         if not self.kinds:
             object.__setattr__(self, "kinds", tuple(map(kinds.ready, self.train.x)))
-
-    target_mean: float = 0.0
-    target_scale: float = 1.0
 
     @property
     def majority(self) -> float:

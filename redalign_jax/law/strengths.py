@@ -1,13 +1,16 @@
-"""The best strength of every task and encoder: what it gains, and what the strongest costs."""
+"""The best strength of every task and encoder: what it gains, and what the strongest costs.
 
-from collections.abc import Iterator
+Verdicts are for a whole page: `simultaneous` says how.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from redalign_jax.law import effects
+from redalign_jax.law import effects, simultaneous
 
 RESAMPLES = 2000
 MARGIN = 0.01  # one point of accuracy, or one hundredth of the error: too little to matter
@@ -23,6 +26,7 @@ class Response(NamedTuple):
       seeds: (seeds,) which.
       changes: (seeds, settings) from strength 0, without gaps.
       base: (seeds,) the metric at strength 0.
+      share: of the splits, see `effects.standard_error`.
     """
 
     key: dict[str, Any]
@@ -31,12 +35,13 @@ class Response(NamedTuple):
     seeds: np.ndarray
     changes: np.ndarray
     base: np.ndarray
+    share: float = 0.0
 
 
 def responses(results: pd.DataFrame, metric: str) -> Iterator[Response]:
     """Every task and encoder that has runs to compare, in the order of the table."""
     role = effects.columns(results)
-    keys = [*role.tasks, "subject", *role.others]
+    keys = list(_keys(results))
     for values, rows in effects.differences(results, metric).groupby(keys, sort=False):
         key = dict(zip(keys, values, strict=True))
         settings, changes = effects.matrix(rows, role.strengths)
@@ -45,11 +50,11 @@ def responses(results: pd.DataFrame, metric: str) -> Iterator[Response]:
         own = settings.get(f"strength_{key['subject']}", settings["strength"]).to_numpy()
         strongest = int(np.lexsort((settings.sum(axis=1, skipna=True), own))[-1])
         base = rows.groupby("seed")["base"].first().loc[changes.index]
-        yield Response(
-            key, own, strongest, changes.index.to_numpy(), changes.to_numpy(), base.to_numpy()
-        )
+        seeds, share = changes.index.to_numpy(), effects.share(rows)
+        yield Response(key, own, strongest, seeds, changes.to_numpy(), base.to_numpy(), share)
 
 
+@lru_cache(maxsize=16)
 def draws(seeds: int, count: int) -> np.ndarray:
     """How often each seed is drawn in a resample, the same every time: (count, seeds)."""
     return np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), size=count)
@@ -69,115 +74,132 @@ def held_out(changes: np.ndarray, times: np.ndarray) -> np.ndarray:
     return changes[np.arange(len(changes)), np.argmax(others, axis=-1)]
 
 
-def best(results: pd.DataFrame, metric: str | None = None) -> pd.DataFrame:
+def resampled_means(changes: np.ndarray, share: float) -> np.ndarray:
+    """Bootstrap means, spread as `effects.standard_error` says: (J, settings) → (resamples, …)."""
+    mean = changes.mean(axis=0)
+    drawn = draws(len(changes), RESAMPLES) @ changes / len(changes)
+    return mean + np.sqrt(1 + len(changes) * share) * (drawn - mean)
+
+
+def families(results: pd.DataFrame) -> int:
+    """How many tables of verdicts a page of these results has; each is a family of `holm`.
+
+    Encoders after the last step, stopped early, fused; along a numeric task axis, means over
+    encoders as well.
+    """
+    quality, _ = effects.quality_metric(results)
+    measured = set(results["metric"])
+    read = 1 + (f"early_{quality}" in measured)
+    fused = (results["subject"] == "fusion") & (results["metric"] == f"probe_{quality}")
+    numeric = any(
+        pd.api.types.is_numeric_dtype(results[axis]) and results[axis].nunique() > 1
+        for axis in effects.columns(results).tasks
+    )
+    return read * (1 + numeric) + bool(fused.any())
+
+
+def best(
+    results: pd.DataFrame, metric: str | None = None, tables: int | None = None
+) -> pd.DataFrame:
     """Per task and encoder: the best strength, what it gains, and what the strongest costs.
 
     λ* is the setting of the largest mean change; its interval is a percentile bootstrap over
     seeds. `strength_one_se` is the smallest strength whose mean change is within one standard
     error, that of λ*, of the largest. `gain` is the mean change at λ*: the maximum of noisy means,
-    so it flatters; `held_out_gain` chooses λ* for every seed on the other seeds and does not.
+    so it flatters and has no interval; `held_out_gain` chooses λ* for every seed on the other seeds
+    and does not. Its interval is that of the best strength's true gain, from `simultaneous.gain`.
     `harm` is the mean change at the strongest setting. Strengths of encoder m are those *it* feels.
 
-    `verdict`, by 95 % intervals, the first that holds:
-      helps: that of the held-out gain is above 0.
-      hurts: that of the harm is below 0; no strength is shown to gain, and too much of it costs.
-      neither: both lie within ±`MARGIN` (of the error at strength 0, for a regression).
+    `verdict`, by the p-values of its own row, all of them for the whole page, the first that holds:
+      helps: `gain_p` ≤ .05, some strength gains.
+      hurts: `harm_p` ≤ .05, the strongest costs; no strength is shown to gain.
+      neither: `neither_p` ≤ .05, no strength gains `MARGIN` (of the error at strength 0, for a
+        regression), and the strongest neither gains nor costs as much.
       undecided: everything else, and a single seed.
 
     Args:
       results: the tidy table.
       metric: of the encoders; None is `effects.quality_metric`, `early_accuracy` or `early_mae`
         the same read at the best validation step.
+      tables: of verdicts on the page that these are on; None counts them, `families`.
 
     Returns:
-      One row per task × encoder × other hyperparameters; changes have the metric's units.
+      One row per task × encoder × other hyperparameters; changes have the metric's units. Beside an
+      accuracy, where they were measured: `balanced`, the balanced accuracy at strength 0, and
+      `majority`, the accuracy of the most frequent class alone.
     """
     metric = metric or effects.quality_metric(results)[0]
-    found = []
-    for one in responses(results, metric):
-        changes, mean = one.changes, one.changes.mean(axis=0)
-        star = int(np.argmax(mean))
-        ends = (np.nan, np.nan)
-        slack = 0.0
-        if len(changes) > 1:
-            means = draws(len(changes), RESAMPLES) @ changes
-            # ends are settings that were swept
-            ends = np.quantile(
-                one.own[np.argmax(means, axis=1)], effects.TAILS, method="inverted_cdf"
-            )
-            slack = stats.sem(changes[:, star])
-        base = float(one.base.mean())
-        row = one.key | {
-            "seeds": len(changes),
-            "base": base,
-            "strength_star": float(one.own[star]),
-            "strength_star_low": float(ends[0]),
-            "strength_star_high": float(ends[1]),
-            "strength_one_se": float(one.own[mean >= mean[star] - slack].min()),
-            "strongest": float(one.own[one.strongest]),
-        }
-        for name, values in (
-            ("gain", changes[:, star]),
-            ("held_out_gain", held_out(changes, np.ones((1, len(changes))))[0]),
-            ("harm", changes[:, one.strongest]),
-        ):
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = effects.mean_interval(values)
-        row["verdict"] = _verdict(row, MARGIN * (base if metric.endswith("mae") else 1))
-        found.append(row)
-    return pd.DataFrame(found)
+    found = judged(list(responses(results, metric)), metric, tables or families(results))
+    if not len(found):
+        return found
+    return found.merge(_beside(results, metric), on=list(_keys(results)), how="left")
 
 
-def _verdict(row: dict[str, Any], margin: float) -> str:
-    ends = [row[f"{name}_{end}"] for name in ("held_out_gain", "harm") for end in ("low", "high")]
-    if not np.isfinite(ends).all():
-        return "undecided"
-    if row["held_out_gain_low"] > 0:
-        return "helps"
-    if row["harm_high"] < 0:
-        return "hurts"
-    return "neither" if np.abs(ends).max() <= margin else "undecided"
+def judged(answers: Sequence[Response], metric: str, tables: int) -> pd.DataFrame:
+    """Rows and verdicts of `best`, of encoders that one page judges together."""
+    found = pd.DataFrame([_row(one, metric) for one in answers])
+    for name in ("gain_p", "harm_p", "neither_p") if answers else ():
+        found[name] = simultaneous.holm(found[name].to_numpy(float), tables)
+    return found.assign(verdict=[_verdict(row) for row in found.to_dict("records")])
 
 
-def trend(results: pd.DataFrame, axis: str) -> dict[str, Any] | None:
-    """Does the best strength move along a numeric task axis?
-
-    λ* of the curve averaged over encoders and seeds, at every value of the axis, and Spearman's
-    rank correlation of the two, with a percentile bootstrap over seeds.
-
-    Returns:
-      {"axis", "values", "strength_star", "spearman", "spearman_low", "spearman_high"}; None where
-      the axis is not numeric, has fewer than three values, or encoders had their own strengths.
-    """
-    metric, _ = effects.quality_metric(results)
+def _keys(results: pd.DataFrame) -> tuple[str, ...]:
     role = effects.columns(results)
-    if len(role.strengths) > 1 or role.others or len(role.tasks) > 1:
-        return None
-    if not pd.api.types.is_numeric_dtype(results[axis]) or results[axis].nunique() < 3:
-        return None
-    rows = effects.differences(results, metric)
-    mean = rows.groupby([axis, "seed", "strength"], as_index=False)["change"].mean()
-    observed, resampled, values = [], [], []
-    for value in np.sort(mean[axis].unique()):
-        settings, changes = effects.matrix(mean[mean[axis] == value], ["strength"])
-        if not len(changes):
-            continue
-        values.append(value.item())
-        own, changes = settings["strength"].to_numpy(), changes.to_numpy()
-        observed.append(own[np.argmax(changes.mean(axis=0))])
-        resampled.append(own[np.argmax(draws(len(changes), RESAMPLES) @ changes, axis=1)])
-    if len(values) < 3:
-        return None
+    return (*role.tasks, "subject", *role.others)
 
-    def spearman(stars: np.ndarray) -> float:
-        # a constant λ* has no rank correlation: no trend
-        return 0.0 if len(set(stars)) == 1 else float(stats.spearmanr(values, stars).statistic)
 
-    boot = [spearman(stars) for stars in np.array(resampled).T]
-    return {
-        "axis": axis,
-        "values": values,
-        "strength_star": [float(s) for s in observed],
-        "spearman": spearman(np.array(observed)),
-        "spearman_low": float(np.quantile(boot, effects.TAILS[0])),
-        "spearman_high": float(np.quantile(boot, effects.TAILS[1])),
+def _beside(results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """What an accuracy has to be read beside: `balanced` and `majority`, as far as measured."""
+    keys = list(_keys(results))
+    found = results[keys].drop_duplicates()
+    names = {"balanced": metric.replace("accuracy", "balanced_accuracy")}
+    names["majority"] = effects.MAJORITY
+    for column, name in names.items():
+        rows = results[(results["metric"] == name) & (results["strength"] == 0)]
+        if name != metric and len(rows):
+            rows = effects.settled(results, name) if column == "balanced" else rows
+            rows = rows[rows["strength"] == 0].groupby(keys, as_index=False)["value"].mean()
+            found = found.merge(rows.rename(columns={"value": column}), on=keys, how="left")
+    return found
+
+
+def _row(one: Response, metric: str) -> dict[str, Any]:
+    """What `best` says of one encoder, with p-values of its own, one-sided."""
+    changes, mean = one.changes, one.changes.mean(axis=0)
+    star, harm = int(np.argmax(mean)), changes[:, one.strongest]
+    base = float(one.base.mean())
+    margin = MARGIN * (base if metric.endswith("mae") else 1)
+    ends, slack = (np.nan, np.nan), 0.0
+    if len(changes) > 1:
+        means = resampled_means(changes, one.share)
+        # ends are settings that were swept
+        ends = np.quantile(one.own[np.argmax(means, axis=1)], effects.TAILS, method="inverted_cdf")
+        slack = float(effects.standard_error(changes[:, star], one.share))
+    gain = simultaneous.gain(changes, one.share, margin)
+    held = float(held_out(changes, np.ones((1, len(changes)))).mean())
+    row = one.key | {
+        "seeds": len(changes),
+        effects.RESPLIT: one.share,
+        "base": base,
+        "strength_star": float(one.own[star]),
+        "strength_star_low": float(ends[0]),
+        "strength_star_high": float(ends[1]),
+        "strength_one_se": float(one.own[mean >= mean[star] - slack].min()),
+        "strongest": float(one.own[one.strongest]),
+        "gain": float(mean[star]),
+        "held_out_gain": held,
+        "held_out_gain_low": np.minimum(gain.low, held),  # NaN stays
+        "held_out_gain_high": np.maximum(gain.high, held),
+        "gain_p": gain.p,
     }
+    row["harm"], row["harm_low"], row["harm_high"] = effects.mean_interval(harm, one.share)
+    costs = simultaneous.below(harm, one.share)
+    much = simultaneous.below(-harm, one.share, margin)  # p of a cost of the margin or more
+    return row | {"harm_p": costs, "neither_p": max(gain.small, much)}
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    for name, verdict in (("gain_p", "helps"), ("harm_p", "hurts"), ("neither_p", "neither")):
+        if row[name] <= simultaneous.LEVEL:
+            return verdict
+    return "undecided"

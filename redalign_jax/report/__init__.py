@@ -46,6 +46,7 @@ def make(folder: str | Path) -> dict[str, Any]:
         if not finished.any_of(folder):
             return _decomposed(folder, about, known)
     every, under_way = _read(folder, results.RESULTS)
+    every = _with_shares(every, about["config"]["data"])
     table, _ = balanced.split(every)
     learning = None
     if under_way or (folder / f"{results.CURVES}.parquet").exists():
@@ -69,6 +70,26 @@ def make(folder: str | Path) -> dict[str, Any]:
     html = page.build(about, table, summary, plan, found, drawn, decomposed)
     _write(folder, [*drawn, picture] if decomposed else drawn, summary, html)
     return summary
+
+
+def _with_shares(table: pd.DataFrame, data: dict[str, Any]) -> pd.DataFrame:
+    """A table of an older version, which does not know how its seeds were split, as today's.
+
+    The synthetic task draws fresh rows. A real source is split by `data.test`; where that is no
+    share, the split is taken as published, with a quarter of the rows in its test part.
+    """
+    if effects.RESPLIT in table:
+        return table
+    test = data.get("test")
+    fixed = not (isinstance(test, float) and 0 < test < 1)
+    share = (
+        0.0 if data.get("source") == "redundancy_bits" else 1 / 3 if fixed else test / (1 - test)
+    )
+    place = table.columns.get_loc("seed") + 1
+    table = table.copy()
+    table.insert(place, effects.RESPLIT, share)
+    table.insert(place + 1, effects.FIXED, fixed and share > 0)
+    return table
 
 
 def _decomposed(folder: Path, about: dict[str, Any], known: pd.DataFrame) -> dict[str, Any]:

@@ -71,9 +71,9 @@ def change(results: pd.DataFrame, plan: Layout) -> Chart:
     return _multiples(
         "change",
         f"What alignment does to {unit.metric}",
-        f"{what} Vertical bars are 95 % intervals over seeds of the difference to λ = 0; above the "
-        "zero line alignment helps. Strengths are spaced evenly, not to scale."
-        + words.bits_are_not_information(plan.axis),
+        f"{what} Vertical bars are 95 % intervals over seeds of the difference to λ = 0, each for "
+        "itself; what all of them say together is in the table. Above the zero line is better. "
+        "Strengths are spaced evenly, not to scale." + words.bits_are_not_information(plan.axis),
         panels,
         Frame(
             STRENGTH,
@@ -95,7 +95,7 @@ def encoders(results: pd.DataFrame, plan: Layout) -> Chart:
         tables.append(layouts.encoder_mean(stopped).assign(subject="stopped early"))
         what += (
             "; “stopped early”, averaged over encoders, each read at the step of its best "
-            "validation score, so that what is left is not merely less overfitting"
+            "validation score, at λ = 0 as well"
         )
     if len(fused):
         tables.append(fused)

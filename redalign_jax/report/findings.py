@@ -35,11 +35,16 @@ def find(results: pd.DataFrame, plan: Layout) -> Findings:
     stopped, fused = layouts.early(results), layouts.fusion(results)
     best = strengths.best(results)
     directed = results["strength"].isna().any()
+    tables = strengths.families(results)
+
+    def ask(rows: pd.DataFrame) -> pd.DataFrame:
+        return strengths.best(rows, tables=tables)
+
     return Findings(
         best,
-        strengths.best(layouts.symmetric(results)) if directed else best,
-        strengths.best(layouts.encoder_mean(results)) if plan.axis else nothing,
-        strengths.best(stopped) if len(stopped) else nothing,
-        strengths.best(layouts.encoder_mean(stopped)) if plan.axis and len(stopped) else nothing,
-        strengths.best(fused) if len(fused) else nothing,
+        ask(layouts.symmetric(results)) if directed else best,
+        ask(layouts.encoder_mean(results)) if plan.axis else nothing,
+        ask(stopped) if len(stopped) else nothing,
+        ask(layouts.encoder_mean(stopped)) if plan.axis and len(stopped) else nothing,
+        ask(fused) if len(fused) else nothing,
     )

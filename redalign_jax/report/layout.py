@@ -23,6 +23,7 @@ class Layout(NamedTuple):
       metric: of quality.
       unit: of that metric.
       finished: task axes and encoders whose runs can be compared with λ = 0.
+      share: of the splits, see `effects.standard_error`.
     """
 
     axis: str | None
@@ -33,6 +34,7 @@ class Layout(NamedTuple):
     metric: str
     unit: words.Unit
     finished: pd.DataFrame
+    share: float = 0.0
 
 
 def layout(results: pd.DataFrame) -> Layout:
@@ -52,6 +54,7 @@ def layout(results: pd.DataFrame) -> Layout:
         metric,
         words.unit(metric, changes["change"].abs().max()),
         changes[[*role.tasks, *role.others, "subject"]].drop_duplicates(),
+        effects.share(results),
     )
 
 
@@ -82,13 +85,11 @@ def relabel(rows: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
 
 def encoder_mean(results: pd.DataFrame) -> pd.DataFrame:
     """The quality of every run with a single strength, averaged over its encoders."""
-    rows = symmetric(results)
-    rows = rows[rows["metric"] == effects.quality_metric(results)[0]]
-    facts = effects.columns(results).facts
-    keys = [c for c in rows.columns if c not in ("subject", "value", "diverged", *facts)]
-    mean = rows.groupby(keys, sort=False, as_index=False).agg(
-        value=("value", "mean"), diverged=("diverged", "any")
-    )
+    rows = effects.settled(symmetric(results), effects.quality_metric(results)[0])
+    about = set(effects.columns(results).facts) - {effects.RESPLIT, effects.FIXED}
+    keys = [c for c in rows.columns if c not in ("subject", "value", "diverged", *about)]
+    mean = rows.groupby(keys, sort=False, as_index=False).agg(value=("value", "mean"))
+    mean["diverged"] = False  # settled
     mean.insert(mean.columns.get_loc("metric"), "subject", MEAN)
     return mean
 
@@ -96,15 +97,14 @@ def encoder_mean(results: pd.DataFrame) -> pd.DataFrame:
 def fusion(results: pd.DataFrame) -> pd.DataFrame:
     """What a linear probe on all embeddings together reaches, relabelled as the quality metric."""
     metric = f"probe_{effects.quality_metric(results)[0]}"
-    rows = symmetric(results)
-    return relabel(rows[(rows["subject"] == FUSION) & (rows["metric"] == metric)], results)
+    rows = effects.settled(symmetric(results), metric)
+    return relabel(rows[rows["subject"] == FUSION], results)
 
 
 def early(results: pd.DataFrame) -> pd.DataFrame:
     """The quality of encoders at their best validation step, relabelled as the quality metric.
 
-    The control for what alignment gains by keeping an encoder from overfitting: early stopping
-    does that too.
+    A control: whatever stopping early brings, the runs at strength 0 have too.
     """
-    rows = results[results["metric"] == f"early_{effects.quality_metric(results)[0]}"]
+    rows = effects.settled(results, f"early_{effects.quality_metric(results)[0]}")
     return relabel(rows, results)

@@ -48,7 +48,8 @@ def chart(curves: pd.DataFrame, plan: Layout, found: Findings) -> Chart | None:
     return Chart(
         "learning",
         "How they learn",
-        f"Validation {plan.unit.metric} during training, {who}with 95 % intervals over seeds. "
+        f"Validation {plan.unit.metric} during training, {who}with 95 % intervals over the seeds "
+        "whose run did not diverge. "
         + (
             f"{words.capital(words.long_name(plan.axis))} at its least, middle and largest."
             if plan.axis
@@ -85,7 +86,10 @@ def _telling(best: pd.DataFrame, plan: Layout) -> list[dict]:
 def _line(rows: pd.DataFrame, plan: Layout, strength: float, label: str, look: Look) -> Line:
     rows = rows[rows["strength"] == strength]
     by_seed = rows.pivot_table(index="step", columns="seed", values="value")  # mean over encoders
-    found = [effects.mean_interval(values[np.isfinite(values)]) for values in by_seed.to_numpy()]
+    found = [
+        effects.mean_interval(values[np.isfinite(values)], plan.share)
+        for values in by_seed.to_numpy()
+    ]
     y, low, high = (
         (np.array(part) * plan.unit.scale for part in zip(*found, strict=True))
         if found

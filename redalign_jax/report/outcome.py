@@ -24,7 +24,7 @@ def along(plan: Layout, found: Findings) -> Chart:
     named[layouts.MEAN] = looks.PLAIN
     ticks = tuple(words.value(s) for s in plan.strengths)
     strongest = f"λ = {words.value(plan.strengths[-1])}"
-    if (best["strongest"] < plan.strengths[-1]).any():  # it diverged somewhere
+    if (best["strongest"] < plan.strengths[-1]).any():  # some runs are still under way
         strongest = "the strongest"
     scale = plan.unit.scale
     panels = []
@@ -52,8 +52,9 @@ def along(plan: Layout, found: Findings) -> Chart:
         "best_strength",
         f"The best strength along {axis}",
         "Best strength: λ* with its bootstrap interval. Held-out gain: the "
-        f"{plan.unit.change_name} at a λ* that the other seeds chose. The last: at the strongest "
-        f"λ. “{layouts.MEAN}” averages the encoders' curves before λ* is chosen."
+        f"{plan.unit.change_name} at a λ* that the other seeds chose, with the interval of the "
+        "best strength’s true gain. The last: at the strongest λ. Each interval is for itself. "
+        f"“{layouts.MEAN}” averages the encoders' curves before λ* is chosen."
         + more
         + words.bits_are_not_information(plan.axis),
         f"Three line charts against {axis}: best strength, held-out gain, change at the strongest.",
@@ -87,6 +88,8 @@ def _places(strengths: np.ndarray, plan: Layout) -> np.ndarray:
 def everyone(results: pd.DataFrame, plan: Layout, found: Findings) -> Chart:
     """A map of task and encoder × λ, with λ* boxed."""
     curve = effects.curves(layouts.symmetric(results), plan.metric)
+    sure = effects.widened(curve, int((curve["change"] != 0).sum()))
+    curve = curve.assign(change_low=sure["change_low"], change_high=sure["change_high"])
     rows = []
     for title, part in layouts.parts(curve, plan.panels):
         for subject, of_one in part.groupby("subject", sort=False):
@@ -112,8 +115,8 @@ def everyone(results: pd.DataFrame, plan: Layout, found: Findings) -> Chart:
             )
     caption = (
         f"Each cell is the {plan.unit.change_name} ({plan.unit.change}) against λ = 0, averaged "
-        "over seeds; bold where its 95 % interval excludes 0. A frame spans the bootstrap interval "
-        "of λ*, and the underlined cell is λ*."
+        "over seeds; bold where its interval, widened to hold for all cells together, excludes 0. "
+        "A frame spans the bootstrap interval of λ*, and the underlined cell is λ*."
     )
     if len(rows) > MOST_ROWS:
         caption += f" The first {MOST_ROWS} of {len(rows)} encoders; the table below has all."

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from redalign_jax.law import effects
+from redalign_jax.law import conclusions, effects, strengths
 from redalign_jax.report import law_text, mechanism, published, regime_map, tables, verdict, words
 from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
@@ -178,7 +178,9 @@ def _numbers(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
     parts = [
         '<section id="numbers"><h2>The numbers</h2>',
         tables.best(results, plan, found),
-        '<p class="note">▲ the interval is above 0, ▼ below 0, no mark: undecided.</p>',
+        '<p class="note">▲ p of the gain is at most .05, ▼ p of the loss; the verdict is the first '
+        "that holds: helps ▲, hurts ▼, neither (gain and loss are shown to be smaller than "
+        f"{_margin(plan)}), undecided.</p>",
     ]
     if results["strength"].isna().any():
         parts += ["<h3>Encoders with strengths of their own</h3>", tables.directed(results, plan)]
@@ -197,9 +199,10 @@ def _runs(results: pd.DataFrame, summary: dict[str, Any]) -> str:
     if not summary["diverged"]:
         return ""
     return (
-        '<section id="diverged"><h2>Runs that diverged</h2><p>They are left out of everything '
-        "above. Before best strengths are compared, settings at which half of the seeds or more "
-        "diverged are left out, then the seeds that miss one of the others.</p>"
+        '<section id="diverged"><h2>Runs that diverged</h2><p>Their encoders count as the worst '
+        f"outcome, {_worst(results)}, or the worst run of the same task and encoder that did not "
+        "diverge if that is worse; an encoder of which every run diverged is left out. Changes at "
+        "these settings are bounds. Similarities leave diverged runs out.</p>"
         f"{tables.diverged(results)}</section>"
     )
 
@@ -214,22 +217,27 @@ def _reading(plan: Layout, results: pd.DataFrame) -> str:
         + ("" if unit.scale == 100 else "The sign is turned: more is better. ")
         + "What seeds have in common cancels.",
         "λ*": "The strength with the largest mean change; 0 is among the choices.",
-        "Gain at λ*": "The mean change there. The best of several noisy means flatters itself.",
-        "Held-out gain": "The same, but every seed is read at the λ* that the other seeds choose. "
-        "This one is judged.",
+        "Held-out gain": "The mean change where every seed is read at the λ* that the other seeds "
+        "choose; the best of several noisy means would flatter itself. Its interval is that of the "
+        "best strength’s true gain, 0 being among the choices: it allows for the search over λ.",
         "Stopped early": "Every run is read at the step of its best validation score, at λ = 0 as "
-        "well. A gain that is gone here came from overfitting less.",
+        "well.",
         "Change at the strongest": "The mean change at the largest λ of the sweep.",
-        "Interval": "95 %, over seeds: Student's t for means, a percentile bootstrap for λ*. With "
-        "many encoders, about one interval in forty is above 0 by chance alone.",
+        "Interval": "95 %, over seeds: Student's t for means, a percentile bootstrap for λ*. Each "
+        "is for itself: of many, some exclude 0 by chance alone." + _resplit(results),
+        "p": "How often chance alone would bring such a gain (the largest t over all λ), or such a "
+        "loss at the strongest λ, somewhere among the encoders of the table (Holm), times 2 for "
+        f"the two directions{_tables(results)}. If alignment changed nothing, the page would show "
+        "any ▲ or ▼ at all with probability 5 % at most.",
+        "Speaks of": f"{words.capital(conclusions.speaks_of(results))}: seeds differ in "
+        f"{_differ(results)}.",
     }
     if (results["metric"] == f"bayes_{plan.metric}").any():
         terms["Best possible"] = "The accuracy of the exact Bayes classifier from that modality."
     limits = [
-        "λ* and the gain at λ* are chosen and read on the same test split; the held-out gain is "
-        "free of the choice between seeds.",
-        "Intervals speak of seeds: of other draws, splits and initial weights of these tasks. They "
-        "do not speak of other data sets or architectures.",
+        "λ* is chosen on the test split; the held-out gain is read on other seeds of it, the p "
+        "allow for the choice.",
+        "Other datasets, encoders, sizes and numbers of labels: every number is about these.",
         "Best strengths are points of the grid that was swept; where λ* is its largest, more may "
         "be better.",
     ]
@@ -244,6 +252,53 @@ def _reading(plan: Layout, results: pd.DataFrame) -> str:
         f'<section id="reading"><h2>How to read this page</h2>{tables.pairs(terms)}'
         f"<h3>What it does not show</h3><ul>{items}</ul></section>"
     )
+
+
+def _margin(plan: Layout) -> str:
+    if plan.unit.scale == 100:
+        return f"{strengths.MARGIN * 100:g} {plan.unit.change.removesuffix('s')}"
+    return f"{strengths.MARGIN:.0%} of the error at λ = 0".replace("%", " %")
+
+
+def _worst(results: pd.DataFrame) -> str:
+    if effects.quality_metric(results)[1] < 0:
+        return "the largest error of the same task and encoder"
+    if (results["metric"] == effects.MAJORITY).any():
+        return "the accuracy of the most frequent class alone"
+    return "an accuracy of 0"
+
+
+def _resplit(results: pd.DataFrame) -> str:
+    """What the splits do to intervals; nothing where seeds are independent."""
+    share = effects.share(results)
+    if not share:
+        return ""
+    how, more = "split the same rows again", ""
+    if _fixed(results):
+        how = "have the same test rows"
+        more = " What is peculiar to these rows is in every number, and no interval holds it."
+    return (
+        f" Seeds {how}, so they are not independent: standard errors are s·√(1/J + "
+        f"{words.number(share, 2)}) for J seeds, the second number being n_test / (N − n_test)."
+        + more
+    )
+
+
+def _tables(results: pd.DataFrame) -> str:
+    count = strengths.families(results)
+    return f" and {count} for the tables of the page" if count > 1 else ""
+
+
+def _fixed(results: pd.DataFrame) -> bool:
+    return effects.FIXED in results and bool(results[effects.FIXED].any())
+
+
+def _differ(results: pd.DataFrame) -> str:
+    if not effects.share(results):
+        return "the rows drawn for them, the initial weights and the batches"
+    if _fixed(results):
+        return "the labelled rows, the initial weights and the batches, not in the test rows"
+    return "how the same rows are split, the initial weights and the batches"
 
 
 def _provenance(about: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from redalign_jax.law import effects
+from redalign_jax.law import conclusions, effects, simultaneous
 from redalign_jax.report import words
 from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
@@ -38,13 +38,23 @@ def html(header: Sequence[str], rows: Sequence[Sequence[str]], names: int, capti
     )
 
 
-def interval(value: float, low: float, high: float, scale: float, digits: int) -> str:
-    """A change with its interval and a mark: ▲ above 0, ▼ below 0."""
+UP, DOWN, NONE = ("up", "▲"), ("down", "▼"), ("none", "")
+
+
+def interval(
+    value: float,
+    low: float,
+    high: float,
+    scale: float,
+    digits: int,
+    shown_as: tuple[str, str] | None = None,
+) -> str:
+    """A change with its interval and a mark: ▲ above 0, ▼ below 0, unless `shown_as` says which."""
     shown = words.number(value * scale, digits, True)
     if not np.isfinite(low):
         return shown
     ends = (words.number(v * scale, digits, True) for v in (low, high))
-    kind, mark = ("up", "▲") if low > 0 else ("down", "▼") if high < 0 else ("none", "")
+    kind, mark = shown_as or (UP if low > 0 else DOWN if high < 0 else NONE)
     return (
         f'<span class="{kind}"><span class="mark">{mark}</span>{shown}</span> '
         f'<span class="ci">[{", ".join(ends)}]</span>'
@@ -56,7 +66,7 @@ def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
     keys = [*([plan.axis] if plan.axis else []), *plan.panels, "subject"]
     table, stopped = found.best, found.stopped
     if len(stopped):
-        gain = ["held_out_gain", "held_out_gain_low", "held_out_gain_high"]
+        gain = ["held_out_gain", "held_out_gain_low", "held_out_gain_high", "gain_p"]
         table = table.merge(stopped[[*keys, *gain]], on=keys, how="left", suffixes=("", "_early"))
     known = results[results["metric"] == f"bayes_{plan.metric}"]
     if len(known):
@@ -65,14 +75,17 @@ def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
     unit = plan.unit
     header = [*(words.short_name(k) for k in keys[:-1]), "encoder", f"{unit.metric} at λ = 0"]
     header += ["best possible"] if len(known) else []
-    header += ["λ*", "gain at λ*", "held-out gain"]
-    header += ["held-out gain, stopped early"] if len(stopped) else []
-    header += ["change at the strongest λ"]
+    beside = {"majority": "most frequent class alone", "balanced": "balanced accuracy at λ = 0"}
+    beside = {name: title for name, title in beside.items() if name in table}
+    header += beside.values()
+    header += ["λ*", "held-out gain", "p"]
+    header += ["held-out gain, stopped early", "p, stopped early"] if len(stopped) else []
+    header += ["change at the strongest λ", "p of it", "verdict"]
     rows = []
     for row in table.to_dict("records"):
         cells = [escape(words.setting(k, row[k]).split(" = ")[-1]) for k in keys[:-1]]
         cells.append(escape(str(row["subject"])))
-        for column in ("base", "limit"):
+        for column in ("base", "limit", *beside):
             if column in row:
                 cells.append(words.number(row[column] * unit.scale, unit.digits) + unit.suffix)
         star = words.value(row["strength_star"])
@@ -80,17 +93,21 @@ def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
             ends = (words.value(row[f"strength_star_{e}"]) for e in ("low", "high"))
             star += f' <span class="ci">[{", ".join(ends)}]</span>'
         cells.append(star)
-        for name, early in (
-            ("gain", ""),
-            ("held_out_gain", ""),
-            ("held_out_gain", "_early"),
-            ("harm", ""),
+        for name, p, early, kind in (
+            ("held_out_gain", "gain_p", "", UP),
+            ("held_out_gain", "gain_p", "_early", UP),
+            ("harm", "harm_p", "", DOWN),
         ):
             if f"{name}{early}" in row:
                 ends = (row[f"{name}{end}{early}"] for end in ("", "_low", "_high"))
-                cells.append(interval(*ends, unit.scale, unit.digits))
-        rows.append(cells)
-    caption = f"Changes in {unit.change} against λ = 0, with 95 % intervals over seeds"
+                kind = kind if row[f"{p}{early}"] <= simultaneous.LEVEL else NONE
+                cells.append(interval(*ends, unit.scale, unit.digits, kind))
+                cells.append(conclusions.p_value(row[f"{p}{early}"]))
+        rows.append([*cells, row["verdict"]])
+    caption = (
+        f"Changes in {unit.change} against λ = 0, each with its 95 % interval over seeds; p counts "
+        "everything that this page asks"
+    )
     return html(header, rows, len(keys), caption)
 
 
@@ -101,6 +118,8 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
     runs = results[results["strength"].isna() | (results["strength"] == 0)]
     curve = effects.curves(runs, plan.metric)
     curve = curve[curve["strength"].isna()]
+    sure = effects.widened(curve, len(curve))
+    curve = curve.assign(sure_low=sure["change_low"], sure_high=sure["change_high"])
     keys = [*([plan.axis] if plan.axis else []), *plan.panels, *own]
     rows = []
     for values, group in curve.groupby(keys, sort=False):
@@ -110,8 +129,12 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
         ]
         for encoder in plan.encoders:
             row = rows_of.get(encoder)
-            ends = (row[f"change{end}"] for end in ("", "_low", "_high")) if row else ()
-            cells.append(interval(*ends, plan.unit.scale, plan.unit.digits) if row else "–")
+            if not row:
+                cells.append("–")
+                continue
+            ends = (row[f"change{end}"] for end in ("", "_low", "_high"))
+            kind = UP if row["sure_low"] > 0 else DOWN if row["sure_high"] < 0 else NONE
+            cells.append(interval(*ends, plan.unit.scale, plan.unit.digits, kind))
         rows.append(cells)
     names = [words.short_name(k) for k in keys[: -len(own)]]
     names += [f"λ of {c.removeprefix('strength_')}" for c in own]
@@ -119,7 +142,8 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
         [*names, *plan.encoders],
         rows,
         len(keys),
-        f"Change of each encoder in {plan.unit.change} against λ = 0 for all",
+        f"Change of each encoder in {plan.unit.change} against λ = 0 for all; marked where the "
+        "interval, widened to hold for the whole table, excludes 0",
     )
 
 
@@ -127,13 +151,13 @@ def diverged(results: pd.DataFrame) -> str:
     """In how many runs an encoder diverged, at every setting where one did."""
     role = effects.columns(results)
     settings = [*role.others, *role.strengths]
-    run = [*role.tasks, "seed", *settings]
-    runs = results.groupby(run, sort=False, dropna=False)["diverged"].any().reset_index()
+    by = [*role.tasks, "seed", *settings]
+    runs = results.groupby(by, sort=False, dropna=False)["diverged"].any()
     rows = []
     for values, group in runs.groupby(settings, sort=False, dropna=False):
-        if group["diverged"].any():
+        if group.any():
             cells = ["–" if pd.isna(v) else escape(words.value(v)) for v in values]
-            rows.append([*cells, f"{int(group['diverged'].sum())} of {len(group)}"])
+            rows.append([*cells, f"{int(group.sum())} of {len(group)}"])
     header = [words.short_name(c) for c in settings]
     return html([*header, "diverged runs"], rows, len(settings), "Diverged runs by setting")
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from redalign_jax.law import simultaneous, strengths
 from redalign_jax.report import words
 from redalign_jax.report.findings import Findings
 from redalign_jax.report.layout import Layout
@@ -37,13 +38,13 @@ def of(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdi
 
 
 def helps(best: pd.DataFrame) -> pd.Series:
-    """Rows of `strengths.best` with a gain: its interval, at a λ* of other seeds, is above 0."""
-    return best["held_out_gain_low"] > 0
+    """Rows of `strengths.best` with a gain, by the p-value that counts the whole page."""
+    return best["gain_p"] <= simultaneous.LEVEL
 
 
 def costs(best: pd.DataFrame) -> pd.Series:
-    """Rows of `strengths.best` that the strongest setting harms: its interval is below 0."""
-    return best["harm_high"] < 0
+    """Rows of `strengths.best` that the strongest setting harms, by the same kind of p-value."""
+    return best["harm_p"] <= simultaneous.LEVEL
 
 
 def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdict:
@@ -83,7 +84,7 @@ def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> V
         reasons.append(_stopped_along(plan, left, where))
         left = gains[gains[plan.axis].isin(left[plan.axis])]
         if 0 < len(left) < len(gains):
-            headline += f", with early stopping only at {where(left)}"
+            headline += f"; with early stopping, a gain is shown only at {where(left)}"
         elif len(gains) and not len(left):
             headline += NOT_STOPPED
     if trend and trend["spearman_low"] > 0:
@@ -93,7 +94,7 @@ def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> V
     worst, harmed = best.loc[best["harm"].idxmin()], best[costs(best)]
     strongest = f"λ = {words.value(plan.strengths[-1])}"
     if (best["strongest"] < plan.strengths[-1]).any():
-        strongest = "the strongest λ that trains"
+        strongest = "the strongest λ trained so far"
     if len(harmed):
         reasons.append(
             f"Too strong: {strongest} harms at {where(harmed)}; most at {short} = "
@@ -101,19 +102,20 @@ def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> V
         )
     else:
         reasons.append(f"Too strong: no loss is shown at {strongest}.")
+    reasons += _imbalance(found.best, plan)
     if len(found.fused):
         reasons.append(_fused_along(plan, found.fused.sort_values(plan.axis), where))
     return Verdict(headline, reasons)
 
 
 def _stopped_along(plan: Layout, left: pd.DataFrame, where: Where) -> str:
-    found = "no gain is left"
+    found = "no gain is shown"
     if len(left):
         top = left.loc[left["held_out_gain"].idxmax()]
-        found = f"a gain is left at {where(left)}, at most {change(top, 'held_out_gain', plan)}"
+        found = f"a gain is shown at {where(left)}, at most {change(top, 'held_out_gain', plan)}"
     return (
-        f"Early stopping: with every encoder read at its best validation step, {found}. A gain "
-        "that goes away is one that stopping early brings too."
+        f"Early stopping: with every encoder read at its best validation step, at λ = 0 as well, "
+        f"{found}."
     )
 
 
@@ -160,11 +162,12 @@ def _counted(plan: Layout, found: Findings) -> Verdict:
         headline = f"Alignment helps in {len(gains)} of {len(best)} cases"
     reasons = [] if named else [f"A case is one encoder of one task; there are {len(best)}."]
     reasons.append(_largest(best, plan, "held_out_gain"))
+    reasons += _imbalance(best, plan)
     if len(found.stopped):
         left = int(helps(found.stopped).sum())
         reasons.append(
-            f"Early stopping: with every encoder read at its best validation step, a gain is shown "
-            f"in {left} of {len(best)}."
+            "Early stopping: with every encoder read at its best validation step, at λ = 0 as "
+            f"well, a gain is shown in {left} of {len(best)}."
         )
         if left < len(gains):
             headline += f"; with early stopping, {left} of {len(best)}" if left else NOT_STOPPED
@@ -176,15 +179,6 @@ def _counted(plan: Layout, found: Findings) -> Verdict:
         )
     else:
         reasons.append("Too strong: no loss is shown at the strongest setting.")
-    if found.shared is not best and len(found.shared):
-        before, after = (
-            words.number(t["held_out_gain"].mean() * plan.unit.scale, plan.unit.digits, True)
-            for t in (found.shared, best)
-        )
-        reasons.append(
-            f"Strengths of their own: the mean held-out gain is {before} {plan.unit.change} "
-            f"where all encoders share a strength, {after} with every setting to choose from."
-        )
     if len(found.fused):
         reasons.append(_fused(plan, found.fused))
     return Verdict(headline, reasons)
@@ -208,10 +202,33 @@ def _names(rows: pd.DataFrame) -> str:
 def _largest(best: pd.DataFrame, plan: Layout, column: str) -> str:
     top = best.loc[best[column].idxmax()]
     what = "held-out gain" if column == "held_out_gain" else "gain"
+    shown = (
+        "" if len(best) > 1 or column == "gain" or helps(best).any() else ", not shown to be one"
+    )
     return (
-        f"The largest {what}: {_case(top, plan)}, {change(top, column, plan)}; "
+        f"The largest {what}{shown}: {_case(top, plan)}, {change(top, column, plan)}; "
         f"λ* = {words.value(top['strength_star'])}."
     )
+
+
+def _imbalance(best: pd.DataFrame, plan: Layout) -> list[str]:
+    """A word on encoders that, aligned with nothing, are hardly above the most frequent class."""
+    if "majority" not in best:
+        return []
+    low = best[best["base"] < best["majority"] + strengths.MARGIN]
+    if not len(low):
+        return []
+    worst = low.loc[(low["base"] - low["majority"]).idxmin()]
+    names = ("base", "majority", *(["balanced"] if "balanced" in best else []))
+    base, majority, *balanced = (
+        words.number(worst[n] * plan.unit.scale, plan.unit.digits) + plan.unit.suffix for n in names
+    )
+    more = f" (balanced accuracy {balanced[0]})" if balanced else ""
+    return [
+        f"Imbalance: in {len(low)} of {len(best)} cases the accuracy at λ = 0 is less than a point "
+        f"above that of always naming the most frequent class; {_case(worst, plan)} has {base}"
+        f"{more}, the most frequent class alone {majority}."
+    ]
 
 
 def _case(row: pd.Series, plan: Layout) -> str:
@@ -223,7 +240,9 @@ def _case(row: pd.Series, plan: Layout) -> str:
 def change(row: pd.Series, column: str, plan: Layout) -> str:
     """A change with its interval: "+1.6 [+1.3, +1.9] points"."""
     value, low, high = (
-        words.number(row[f"{column}{end}"] * plan.unit.scale, plan.unit.digits, True)
+        words.number(
+            row.get(f"{column}{end}", float("nan")) * plan.unit.scale, plan.unit.digits, True
+        )
         for end in ("", "_low", "_high")
     )
     interval = "" if low == "–" else f" [{low}, {high}]"

@@ -44,6 +44,7 @@ def load(folder, **fields):
 
 def test_spectrograms_and_the_published_splits(tmp_path):
     task = load(write(tmp_path), labels=20)
+    assert task.fixed_test and 0 < task.resplit < 1
     assert task.modalities == ("image", "audio") and task.classes == 10
     assert [len(s.x[0]) for s in (task.train, task.valid, task.test)] == [220, 20, 40]
     assert np.bincount(task.train.y).tolist() == [2] * 10

@@ -87,6 +87,7 @@ def expected(part, i, steps=50):
 def test_the_published_splits_cleaned(tmp_path, name):
     write(tmp_path / "manual", name)
     task = load(name, tmp_path / "manual", tmp_path)
+    assert task.fixed_test and 0 < task.resplit < 1
     whole = content(name)
     kept = {split: [i for i in range(n) if i != EMPTY] for split, n in SIZES.items()}
     assert task.modalities == ("vision", "audio", "text")

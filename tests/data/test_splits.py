@@ -44,6 +44,8 @@ def test_splits_are_disjoint_complete_and_stratified(counts, valid, test, seed, 
     labels = data.draw(st.integers(len(counts), n_train))
     got = task(y, labels=labels, valid=valid, test=test, seed=seed)
 
+    assert got.resplit == len(got.test.y) / (n - len(got.test.y))
+    assert not got.fixed_test
     rows = [ids(s) for s in (got.train, got.valid, got.test)]
     assert [len(r) for r in rows] == [n_train, round(valid * n), round(test * n)]
     assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(n))

@@ -15,10 +15,15 @@ def test_diverged_runs_and_single_seeds():
     results.loc[broken, ["value", "diverged"]] = np.nan, True
     summary = conclusions.summarise(results)
     assert summary["diverged"] == 12
-    assert {row["strength"] for row in summary["curves"]} == {0.0, 0.3, 1.0}
+    assert {row["strength"] for row in summary["curves"]} == {0.0, 0.3, 1.0, 4.0}
+    assert {row["strongest"] for row in summary["best"]} == {4.0}
     one = conclusions.summarise(table(rising, seeds=1))
-    assert one["best"][0]["gain_low"] is None
+    assert one["best"][0]["held_out_gain_low"] is None
     assert "best" in conclusions.short_table(one)
+    (row, _), text = summary["best"], conclusions.short_table(summary)
+    shown = f"{100 * row['held_out_gain']:+.1f} [{100 * row['held_out_gain_low']:+.1f},"
+    assert shown in text and row["verdict"] in text  # what is judged is what is shown
+    assert "12 of 48 runs diverged, counted as the worst outcome" in text
     everything = table(rising, axis=[0]).assign(diverged=True)
     assert "every run diverged" in conclusions.short_table(conclusions.summarise(everything))
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from planted import rising, table
 from scipy import stats
 
 from redalign_jax.law import strengths
+from redalign_jax.law.trend import trend
 
 
 def test_the_best_strength_its_gain_and_its_harm():
@@ -14,7 +16,7 @@ def test_the_best_strength_its_gain_and_its_harm():
         (v, s): rising(v) for v in range(5) for s in ("a", "b")
     }
     first = best.loc[(0, "a")]
-    assert first["gain_low"] < 0.03 < first["gain_high"]
+    assert first["held_out_gain_low"] < 0.03 < first["held_out_gain_high"]
     assert first["harm_low"] < -0.1 < first["harm_high"]
     assert first["strength_star_low"] <= 0.3 <= first["strength_star_high"]
 
@@ -33,14 +35,14 @@ def test_held_out_gain_does_not_flatter():
 
 
 def test_trend_follows_the_axis():
-    up = strengths.trend(table(rising), "redundancy")
+    up = trend(table(rising), "redundancy")
     assert up["strength_star"] == [0.3, 0.3, 1.0, 1.0, 4.0]
     assert up["spearman_low"] > 0.8
-    down = strengths.trend(table(lambda v: rising(4 - v)), "redundancy")
+    down = trend(table(lambda v: rising(4 - v)), "redundancy")
     assert down["spearman"] < -0.8
-    flat = strengths.trend(table(lambda v: 1.0), "redundancy")
+    flat = trend(table(lambda v: 1.0), "redundancy")
     assert flat["spearman"] == 0
-    assert strengths.trend(table(rising, axis=[0, 1]), "redundancy") is None
+    assert trend(table(rising, axis=[0, 1]), "redundancy") is None
 
 
 def test_errors_count_downwards():
@@ -115,4 +117,98 @@ def test_early_stopping_is_asked_for_by_its_metric():
     last, early = table(rising), table(lambda v: 0.3, metric="early_accuracy")
     both = pd.concat([last, early], ignore_index=True)
     assert strengths.best(both, "early_accuracy")["strength_star"].tolist() == [0.3] * 10
-    pd.testing.assert_frame_equal(strengths.best(both), strengths.best(last))
+    pd.testing.assert_frame_equal(strengths.best(both, tables=2), strengths.best(last))
+    twice = strengths.best(both)["gain_p"]  # the page has twice as many tables
+    np.testing.assert_allclose(twice, np.minimum(1, 2 * strengths.best(last)["gain_p"]))
+
+
+def test_verdicts_follow_from_their_own_rows():
+    results = pd.concat(
+        [
+            table(lambda v: 4.0 - v, axis=range(4), noise=n, seed=s)
+            for s, n in enumerate((0.002, 0.02))
+        ],
+        keys=[0, 1],
+        names=["kind"],
+    ).reset_index("kind")
+    best = strengths.best(results)
+    assert set(best["verdict"]) >= {"helps", "hurts"}
+    for row in best.to_dict("records"):
+        said = [v for v, p in (("helps", "gain_p"), ("hurts", "harm_p")) if row[p] <= 0.05]
+        if row["verdict"] in ("helps", "hurts"):
+            assert row["verdict"] == said[0]
+            assert (row["held_out_gain_low"] > 0) or row["verdict"] != "helps"
+            assert (row["harm_high"] < 0) or row["verdict"] != "hurts"
+        else:
+            assert not said
+
+
+def test_many_encoders_are_judged_together():
+    """A gain that one encoder alone would be granted is not granted to one of many."""
+    one = table(lambda v: 4.0, axis=[0], subjects=("a",), seeds=6, noise=0.04, seed=3)
+    many = [table(lambda v: 9.0, axis=[0], subjects=(f"n{k}",), seeds=6, seed=k) for k in range(20)]
+    alone, among = (
+        strengths.best(pd.concat(tables, ignore_index=True)).set_index("subject").loc["a"]
+        for tables in ([one], [one, *many])
+    )
+    assert (alone["verdict"], among["verdict"]) == ("helps", "undecided")
+    assert among["gain_p"] == pytest.approx(min(1, 21 * alone["gain_p"]))
+    assert among["held_out_gain_low"] == pytest.approx(
+        alone["held_out_gain_low"]
+    )  # each for itself
+    assert alone["held_out_gain_low"] > 0
+
+
+def test_splits_of_the_same_rows_widen_everything():
+    results = table(rising, axis=[2], noise=0.02)
+    again = results.copy()
+    again.insert(2, "resplit", 0.25)
+    fresh, split = (strengths.best(t).iloc[0] for t in (results, again))
+    wide = np.sqrt(1 + 12 * 0.25)
+    assert split["harm"] - split["harm_low"] == pytest.approx(
+        wide * (fresh["harm"] - fresh["harm_low"])
+    )
+    assert split["held_out_gain"] == fresh["held_out_gain"]
+    assert split["held_out_gain_low"] < fresh["held_out_gain_low"]
+    assert split["gain_p"] > fresh["gain_p"]
+    assert split["strength_star_high"] >= fresh["strength_star_high"]
+
+
+def test_a_diverged_run_is_the_worst_outcome():
+    """λ = 4 diverges in eight of twelve seeds, each of which costs at least what the worst cost."""
+    results = table(lambda v: 1.0, axis=[0], subjects=("a",), noise=0.001)
+    lost = (results["strength"] == 4.0) & (results["seed"] < 8)
+    true = results.assign(value=results["value"].mask(lost, 0.25))
+    broken = results.assign(diverged=lost, value=results["value"].mask(lost))
+    majority = results.assign(metric="majority", value=0.25)
+    known = pd.concat([broken, majority], ignore_index=True)
+    assert strengths.best(known)["strongest"].item() == 4.0
+    np.testing.assert_allclose(strengths.best(known)["harm"], strengths.best(true)["harm"])
+    assert strengths.best(broken)["harm"].item() < strengths.best(true)["harm"].item()  # a bound
+    errors = results.assign(metric="mae", value=2 - results["value"])
+    errors = errors.assign(diverged=lost, value=errors["value"].mask(lost))
+    row = strengths.best(errors).iloc[0]
+    kept = strengths.best(errors[errors["seed"] >= 8]).iloc[0]
+    assert row["strongest"] == 4.0
+    assert row["harm"] < kept["harm"]
+
+
+def test_equal_changes_leave_something_open():
+    """Three seeds that each gain the same one example of few are no proof."""
+    results = table(lambda v: 9.0, axis=[0], subjects=("a",), seeds=3, noise=0.0)
+    results["value"] += 0.05 * (results["strength"] == 1.0)
+    row = strengths.best(results).iloc[0]
+    assert row["held_out_gain_low"] < 0.05 < row["held_out_gain_high"]
+    assert row["verdict"] == "undecided"
+
+
+def test_accuracy_is_shown_beside_balanced_accuracy_and_the_majority():
+    results = table(rising, axis=[0])
+    more = [
+        results.assign(metric="majority", value=0.95),
+        results.assign(metric="balanced_accuracy", value=0.5 + 0.1 * results["strength"]),
+    ]
+    best = strengths.best(pd.concat([results, *more], ignore_index=True))
+    assert best["majority"].tolist() == pytest.approx([0.95] * 2)
+    assert best["balanced"].tolist() == pytest.approx([0.5] * 2)
+    assert not {"majority", "balanced"} & set(strengths.best(results))

@@ -17,6 +17,7 @@ from scipy import stats
 from redalign_jax import report
 from redalign_jax.errors import UserError
 from redalign_jax.law import conclusions, effects, strengths
+from redalign_jax.law.trend import trend
 from redalign_jax.report import (
     charts,
     findings,
@@ -153,7 +154,7 @@ KINDS = {
         table()
     ),
     "a task diverged": lambda: (lambda t: t.assign(diverged=t["redundancy"] == 4))(
-        table(tasks=[{"redundancy": r} for r in (0, 4, 8)], seeds=2)
+        table(tasks=[{"redundancy": r} for r in (0, 4, 8)], seeds=6)
     ),
     "all diverged": lambda: table().assign(diverged=True),
 }
@@ -263,7 +264,7 @@ def test_redrawing_gives_the_same_bytes(tmp_path):
 
 def headline(results):
     plan = layout.layout(results)
-    trends = [t for axis in effects.columns(results).tasks if (t := strengths.trend(results, axis))]
+    trends = [t for axis in effects.columns(results).tasks if (t := trend(results, axis))]
     return verdict.of(plan, findings.find(results, plan), trends)
 
 
@@ -289,7 +290,7 @@ def test_headline_says_what_is_so():
         )
     )
     assert along.headline.startswith(
-        "Alignment helps at every redundancy R, with early stopping only at R = 8"
+        "Alignment helps at every redundancy R; with early stopping, a gain is shown only at R = 8"
     )
     assert any(r.startswith("Too strong: λ = 4 harms at R ≤ 4;") for r in along.reasons)
     assert headline(KINDS["one seed"]()).headline.startswith("One seed")
@@ -314,14 +315,24 @@ def test_table_holds_the_numbers(tmp_path):
         noise=0.01,
         change=lambda task, encoder, setting: -0.05 if encoder == "b" else 0.0,
     )
+    results.insert(1, "resplit", 0.0)  # seeds are draws of their own
     report.make(write(tmp_path / "w", results))
     flattered = 0
+    # Holm of two encoders, two directions, three tables: the last step, stopped early, fused
+    losses = {m: paired(results, m, 1.0) for m in "ab"}
+    first, second = sorted(
+        "ab", key=lambda m: stats.ttest_1samp(losses[m], 0, alternative="less").pvalue
+    )
+    p = {
+        m: times * 6 * stats.ttest_1samp(losses[m], 0, alternative="less").pvalue
+        for m, times in ((first, 2), (second, 1))
+    }
     header, *rows = Page((tmp_path / "w" / "report.html").read_text()).tables[0]
     for row in rows:
         cells = dict(zip(header, row, strict=True))
         changes = paired(results, cells["encoder"], 1.0)
         low, high = stats.t.interval(0.95, 4, np.mean(changes), stats.sem(changes))
-        mark = "▲" if low > 0 else "▼" if high < 0 else ""
+        mark = "▼" if p[cells["encoder"]] <= 0.05 else ""
         assert cells["change at the strongest λ"] == (
             f"{mark}{changes.mean():+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
         )
@@ -331,10 +342,10 @@ def test_table_holds_the_numbers(tmp_path):
             rest = np.delete(every, seed, axis=1).mean(axis=1)
             held_out.append(every[np.argmax(rest), seed])
         gain, held_out = (words.number(v, 1, True) for v in (max(means), np.mean(held_out)))
-        assert cells["gain at λ*"].lstrip("▲▼").split(" ")[0] == gain
         assert cells["held-out gain"].lstrip("▲▼").split(" ")[0] == held_out
         flattered += gain != held_out
-    assert flattered  # else the two columns would not have been told apart
+        assert cells["verdict"] == ("hurts" if mark else "undecided")
+    assert flattered  # else the gain at λ* could have been shown instead
     assert [row[0] for row in rows] == ["a", "b"]
 
 
@@ -441,17 +452,79 @@ def test_bad_workdirs_are_one_line(tmp_path):
     assert not (folder / "report.html").exists()
 
 
-def test_best_survives_divergence_and_judges_encoders_by_their_own_strength():
+def test_what_diverged_stays_in_the_table_and_encoders_are_judged_by_their_own_strength(tmp_path):
     some = KINDS["some diverged"]()  # one seed of four is left at λ = 1
-    assert (strengths.best(some)["strongest"] == 0.3).all()
+    assert (strengths.best(some)["strongest"] == 1).all()
     assert (strengths.best(some)["seeds"] == 4).all()
+    assert (strengths.best(some)["harm"] < -0.3).all()
+    report.make(write(tmp_path / "w", some))
+    shown = Page((tmp_path / "w" / "report.html").read_text())
+    assert "count as the worst outcome, an accuracy of 0" in shown.text
+    assert ["1", "3 of 4"] in shown.tables[-1]
 
     own = strengths.best(KINDS["strengths of their own"]()).set_index("subject")
     assert own["strongest"].to_dict() == {"vision": 1, "text": 3, "audio": 2}
     np.testing.assert_allclose(own["harm"], [0.02, 0.06, 0.04], atol=0.003)
 
     alone = strengths.best(KINDS["one seed"]())
-    assert alone[["strength_star_low", "gain_low", "held_out_gain_high"]].isna().all(axis=None)
+    unknown = ["strength_star_low", "gain_p", "held_out_gain_high"]
+    assert alone[unknown].isna().all(axis=None)
+
+
+def test_the_page_says_what_its_intervals_speak_of(tmp_path):
+    """Seeds that draw rows, split the same rows, share a test split; old tables by their config."""
+    results = table(seeds=6)
+    said = {
+        "fresh": (0.0, False, "new draws of these tasks"),
+        "split": (1 / 3, False, "new splits of rows like these"),
+        "published": (0.2, True, "new seeds on the published split, not new rows"),
+    }
+    halves = {}
+    for name, (share, fixed, words_) in said.items():
+        own = results.copy()
+        own.insert(1, "resplit", share)
+        own.insert(2, "fixed_test", fixed)
+        summary = report.make(write(tmp_path / name, own))
+        text = Page((tmp_path / name / "report.html").read_text()).text
+        assert words_ in summary["speaks_of"] and words_ in text.replace("New", "new")
+        assert ("√(1/J +" in text) == (share > 0)
+        row = summary["best"][0]
+        halves[name] = row["harm"] - row["harm_low"]
+    assert halves["split"] == pytest.approx(halves["fresh"] * np.sqrt(1 + 6 / 3))
+    old = write(tmp_path / "old", results)
+    about = json.loads((old / "config.json").read_text())
+    for data, name in (
+        ({"source": "redundancy_bits", "test": 100}, "fresh"),
+        ({"test": 0.25}, "split"),
+    ):
+        about["config"]["data"] = data
+        (old / "config.json").write_text(json.dumps(about))
+        row = report.make(old)["best"][0]
+        assert row["harm"] - row["harm_low"] == pytest.approx(halves[name])
+
+
+def test_no_cause_is_read_from_two_levels(tmp_path):
+    """A gain at the last step and none stopped early is told as two sights, not as a reason."""
+    report.make(write(tmp_path / "w", KINDS["redundancy"]()))
+    text = Page((tmp_path / "w" / "report.html").read_text()).text
+    for cause in ("overfitting", "stopping early brings", "goes away", "is gone"):
+        assert cause not in text
+
+
+def test_imbalance_is_said():
+    results = table(seeds=6, change=lambda *_: 0.0)
+    known = results[results["metric"] == "accuracy"]
+    more = [
+        known.assign(metric="majority", value=known["value"].max() + 0.01),
+        known.assign(metric="balanced_accuracy", value=0.5),
+    ]
+    (line,) = (
+        r
+        for r in headline(pd.concat([results, *more], ignore_index=True)).reasons
+        if r.startswith("Imbalance")
+    )
+    assert "balanced accuracy 50.0 %" in line
+    assert not any(r.startswith("Imbalance") for r in headline(results).reasons)
 
 
 def test_ends_of_the_best_strength_are_strengths_that_were_swept():
