@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from killed import config
 
-from redalign_jax import block, checkpoint, finished, program, report, stopping, sweep, workdir
+from redalign_jax import block, checkpoint, finished, report, stopping, sweep, workdir
 from redalign_jax.errors import UserError
 
 SEGMENTS = 20
@@ -205,32 +205,6 @@ def test_out_of_memory_halves(undisturbed, tmp_path, monkeypatch, caplog):
     fits = 0
     with pytest.raises(UserError, match=r"out of memory with 1 run per .* --config\.alignment"):
         sweep.run(config(), tmp_path / "never")
-
-
-def test_out_of_memory_while_compiling_halves_too(tmp_path, monkeypatch, caplog):
-    """Accelerators often say so before anything runs."""
-    compile_block, shares = program.compile_block, []
-
-    def hungry(*args):
-        shape = args[4]
-        shares.append(shape.rows * shape.settings // len(jax.devices()))
-        if shares[-1] > fits:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: XLA ran out of memory in hbm")
-        return compile_block(*args)
-
-    monkeypatch.setattr(program, "compile_block", hungry)
-    fits = 1
-    table = sweep.run(config(sweep__chunk=6), tmp_path / "halved")
-    assert shares == [6, 3, 1]
-    for share in shares[:-1]:
-        assert f"out of memory compiling {share} runs per device" in caplog.text
-    assert len(table[["redundancy", "seed", "strength"]].drop_duplicates()) == 12
-    fits = 0
-    with pytest.raises(
-        UserError, match=r"out of memory with 1 run per .* while compiling"
-    ) as caught:
-        sweep.run(config(), tmp_path / "never")
-    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_workdir_serves_one_process_one_config_and_one_version(tmp_path, monkeypatch):
