@@ -459,7 +459,7 @@ def test_what_diverged_stays_in_the_table_and_encoders_are_judged_by_their_own_s
     assert (strengths.best(some)["harm"] < -0.3).all()
     report.make(write(tmp_path / "w", some))
     shown = Page((tmp_path / "w" / "report.html").read_text())
-    assert "count as the worst outcome, an accuracy of 0" in shown.text
+    assert "count as the worst outcome: an accuracy of 0" in shown.text
     assert ["1", "3 of 4"] in shown.tables[-1]
 
     own = strengths.best(KINDS["strengths of their own"]()).set_index("subject")
