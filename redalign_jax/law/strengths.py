@@ -111,7 +111,7 @@ def best(
     `harm` is the mean change at the strongest setting. Strengths of encoder m are those *it* feels.
 
     `verdict`, by the p-values of its own row, all of them for the whole page, the first that holds:
-      helps: `gain_p` ≤ .05, some strength gains.
+      helps: `gain_p` ≤ .05, some strength gains, and the held-out gain is above 0.
       hurts: `harm_p` ≤ .05, the strongest costs; no strength is shown to gain.
       neither: `neither_p` ≤ .05, no strength gains `MARGIN` (of the error at strength 0, for a
         regression), and the strongest neither gains nor costs as much.
@@ -190,7 +190,7 @@ def _row(one: Response, metric: str) -> dict[str, Any]:
         "held_out_gain": held,
         "held_out_gain_low": np.minimum(gain.low, held),  # NaN stays
         "held_out_gain_high": np.maximum(gain.high, held),
-        "gain_p": gain.p,
+        "gain_p": gain.p if held > 0 or np.isnan(gain.p) else 1.0,  # no gain without one held out
     }
     row["harm"], row["harm_low"], row["harm_high"] = effects.mean_interval(harm, one.share)
     costs = simultaneous.below(harm, one.share)
