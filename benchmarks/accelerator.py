@@ -37,11 +37,13 @@ from benchmarks import roofline  # noqa: E402
 from benchmarks.shapes import copying  # noqa: E402
 from benchmarks.throughput import block, engine, train_block  # noqa: E402
 from benchmarks.timing import Contestant, take_turns  # noqa: E402
-from redalign_jax import devices, grid, training  # noqa: E402
 from redalign_jax.config import base  # noqa: E402
-from redalign_jax.data import redundancy_bits  # noqa: E402
-from redalign_jax.data.task import Split  # noqa: E402
-from redalign_jax.model import Hyper, Model  # noqa: E402
+from redalign_jax.data.sources import redundancy_bits  # noqa: E402
+from redalign_jax.runtime import devices  # noqa: E402
+from redalign_jax.sweep import grid  # noqa: E402
+from redalign_jax.task import Split  # noqa: E402
+from redalign_jax.training import loop  # noqa: E402
+from redalign_jax.training.model import Hyper, Model  # noqa: E402
 
 SETTINGS = 16  # strengths of a row of runs
 
@@ -57,14 +59,14 @@ def experiment(runs: int, steps: int, dtype: str = "float32") -> ConfigDict:
     return config
 
 
-def cost(model: Model, example: training.Data, batch: int, runs: int) -> dict[str, float]:
+def cost(model: Model, example: loop.Data, batch: int, runs: int) -> dict[str, float]:
     """XLA's count of operations and bytes in one step of so many runs on their own batches."""
     settings = min(runs, SETTINGS)
     rows = -(-runs // settings)
 
-    def one(hyper: Hyper, state: training.State, labelled: Split) -> training.State:
-        read = training.layout(model, example.train.x)
-        return training.step(model, read, hyper, state, labelled, None, jnp.float32(0))[0]
+    def one(hyper: Hyper, state: loop.State, labelled: Split) -> loop.State:
+        read = loop.layout(model, example.train.x)
+        return loop.step(model, read, hyper, state, labelled, None, jnp.float32(0))[0]
 
     def shaped(leading: tuple, tree: object) -> object:
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*leading, *a.shape), a.dtype), tree)
@@ -73,7 +75,7 @@ def cost(model: Model, example: training.Data, batch: int, runs: int) -> dict[st
     hyper = Hyper(*(scalar for _ in Hyper._fields))._replace(
         strength=jax.ShapeDtypeStruct((len(model.modalities),), jnp.float32)
     )
-    state = jax.eval_shape(partial(training.start, model), hyper, jax.random.key(0), example)
+    state = jax.eval_shape(partial(loop.start, model), hyper, jax.random.key(0), example)
     labelled = Split(tuple(x[:batch] for x in example.train.x), example.train.y[:batch])
     step = jax.vmap(jax.vmap(one, (0, 0, None)))
     many = (rows, settings)

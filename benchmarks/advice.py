@@ -29,11 +29,13 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import separation  # noqa: E402
 from configs import mfeat as digits  # noqa: E402
-from redalign_jax import data, devices, grid, sweep  # noqa: E402
-from redalign_jax.advise import decide, folds, pilot  # noqa: E402
+from redalign_jax import data, sweep  # noqa: E402
+from redalign_jax.advise import cross_validate, decide, folds  # noqa: E402
 from redalign_jax.config import base  # noqa: E402
-from redalign_jax.data import mfeat, redundancy_bits  # noqa: E402
-from redalign_jax.data.task import Task  # noqa: E402
+from redalign_jax.data.sources import mfeat, redundancy_bits  # noqa: E402
+from redalign_jax.runtime import devices  # noqa: E402
+from redalign_jax.sweep import grid  # noqa: E402
+from redalign_jax.task import Task  # noqa: E402
 
 GRID = (0.0, 0.1, 0.3, 0.6, 1.0, 2.0, 4.0)
 
@@ -61,7 +63,7 @@ def realised(config: ConfigDict, task: Task, own: ConfigDict, inits: int) -> dic
     plain = {name: values[0] for name, values in config.hyper.items()}
     mechanism = {name: values[0] for name, values in own.hyper.items()}
     settings = [plain | {"strength": s} for s in GRID]
-    settings += [mechanism | {"strength": s} for s in pilot.candidates(task.modalities)]
+    settings += [mechanism | {"strength": s} for s in cross_validate.candidates(task.modalities)]
     cells = [folds.Fold(k, {"seed": k}, task, 10_000 + k) for k in range(inits)]
     model = grid.build_model(own, task, own.encoder.embedding[0])
     table = sweep.train(own, grid.Group(model, grid.arrays(task), cells), settings)
@@ -76,13 +78,13 @@ def judge(name: str, config: ConfigDict, seed: int, minutes: float, inits: int) 
     config.sweep.first_seed = seed
     point = ConfigDict({k: v[0] if isinstance(v, tuple) else v for k, v in config.data.items()})
     task = data.load(point, seed)
-    own = pilot.configured(config, task)
+    own = cross_validate.configured(config, task)
     began = time.perf_counter()
-    trials = pilot.run(own, task, minutes, seed)
+    trials = cross_validate.run(own, task, minutes, seed)
     seconds = time.perf_counter() - began
-    labelled = len(task.train.y) - len(task.train.y) % pilot.FOLDS
-    choice = decide.choose(pilot.gains(trials, "accuracy"), task.modalities, labelled)
-    options = pilot.candidates(task.modalities)
+    labelled = len(task.train.y) - len(task.train.y) % cross_validate.FOLDS
+    choice = decide.choose(cross_validate.gains(trials, "accuracy"), task.modalities, labelled)
+    options = cross_validate.candidates(task.modalities)
     flat = [np.asarray(x, np.float64).reshape(len(x), -1) for x in task.train.x]
     delta = separation.ratio(*flat, task.train.y)
     accuracy = realised(config, task, own, inits)

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout need 
 
 from benchmarks.timing import Contestant, take_turns  # noqa: E402
 from redalign_jax.encoders import CNN  # noqa: E402
-from redalign_jax.linalg import batch_safe  # noqa: E402
+from redalign_jax.runtime.lapack import batch_safe  # noqa: E402
 
 WIDTHS, CLASSES = (16, 32), 10
 

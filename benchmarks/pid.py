@@ -38,7 +38,7 @@ from broja_reference import random_table, union_information, union_problem  # no
 
 from benchmarks.timing import Contestant, Rates, take_turns  # noqa: E402
 from redalign_jax import pid  # noqa: E402
-from redalign_jax.data import redundancy_bits  # noqa: E402
+from redalign_jax.data.sources import redundancy_bits  # noqa: E402
 
 warnings.filterwarnings("ignore", module="cvxpy|dit")
 

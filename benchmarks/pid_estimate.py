@@ -24,8 +24,9 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout need not be installed
 
-from redalign_jax import devices, pid  # noqa: E402
-from redalign_jax.data import mfeat, redundancy_bits  # noqa: E402
+from redalign_jax import pid  # noqa: E402
+from redalign_jax.data.sources import mfeat, redundancy_bits  # noqa: E402
+from redalign_jax.runtime import devices  # noqa: E402
 
 LEVELS = range(9)
 ATOMS = ("R", "U1", "U2", "S")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from redalign_jax.report import looks, render
+from redalign_jax.report import render, style
 
 CALLED = {
     "redundancy": "synthetic, R = 0 … 8",
@@ -41,9 +41,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         return
     names = [name for name in CALLED if any(r["experiment"] == name for r in rows)]
     looked = dict(
-        zip([n for n in names if n not in QUIET], looks.unordered(len(names)), strict=False)
+        zip([n for n in names if n not in QUIET], style.unordered(len(names)), strict=False)
     )
-    with matplotlib.rc_context(looks.STYLE):
+    with matplotlib.rc_context(style.STYLE):
         figure = Figure(figsize=(render.WIDE, 5.0), layout="constrained")
         for ax, outcome in zip(figure.subplots(2, 2).flat, OUTCOMES, strict=True):
             for name in names:
@@ -71,7 +71,7 @@ def _known(shared: dict[str, Any] | None) -> bool:
     return low is None or high - low < WIDEST
 
 
-def _style(look: looks.Look | None, name: str) -> dict[str, Any]:
+def _style(look: style.Look | None, name: str) -> dict[str, Any]:
     if look is None:
         marker = "." if name == "redundancy" else "+"
         return {"color": "#999999", "marker": marker, "markersize": 5, "linestyle": "none"}
@@ -86,7 +86,7 @@ def _style(look: looks.Look | None, name: str) -> dict[str, Any]:
 
 
 def _points(
-    ax: Axes, rows: list[dict[str, Any]], outcome: str, look: looks.Look | None, name: str
+    ax: Axes, rows: list[dict[str, Any]], outcome: str, look: style.Look | None, name: str
 ) -> None:
     for row in rows:
         source, field = (row["balanced"], "change") if outcome == "balanced" else (row, outcome)
@@ -106,5 +106,5 @@ def _points(
         ax.plot(x, y, zorder=4 if look else 2, **_style(look, name))
 
 
-def _entry(name: str, look: looks.Look | None) -> Line2D:
+def _entry(name: str, look: style.Look | None) -> Line2D:
     return Line2D([], [], label=CALLED.get(name, name), **_style(look, name))

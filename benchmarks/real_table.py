@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from redalign_jax import results
-from redalign_jax.law import balanced, effects, information, strengths
+from redalign_jax.analysis import balanced, differences, information, strengths
+from redalign_jax.runtime import results
 
 ENDS = ("", "_low", "_high")
 ATOMS = ("redundancy", "unique_first", "unique_second", "synergy")
@@ -28,13 +28,13 @@ def collect(runs: Path, names: list[str]) -> list[dict[str, Any]]:
 def _rows(runs: Path, name: str) -> list[dict[str, Any]]:
     every = results.read(runs / name, results.RESULTS)
     grid, _ = balanced.split(every)
-    metric, _ = effects.quality_metric(grid)
-    axes = effects.columns(grid).tasks
+    metric, _ = differences.quality_metric(grid)
+    axes = differences.columns(grid).tasks
     known = None
     if (runs / name / f"{results.DECOMPOSITION}.parquet").exists():
         known = results.read(runs / name, results.DECOMPOSITION)
     about = _mean_over_seeds(information.of_encoders(grid, known), axes)
-    fixed = effects.curves(grid, metric)
+    fixed = differences.curves(grid, metric)
     mechanism = _mechanism(every)
     fused = grid[grid["subject"] == "fusion"]
     fused = strengths.best(fused, f"probe_{metric}", strengths.families(grid))
@@ -43,7 +43,7 @@ def _rows(runs: Path, name: str) -> list[dict[str, Any]]:
         (strengths.best(grid, f"early_{metric}"), strengths.best(grid)),
         (None, fused),
     ):
-        for row in effects.records(best):
+        for row in differences.records(best):
             task = {axis: row[axis] for axis in axes}
             key = (*task.values(), row["subject"])
             row |= {"experiment": name, "task": ", ".join(map(str, task.values()))}
@@ -71,16 +71,16 @@ def _where(table: pd.DataFrame, where: dict[str, Any]) -> pd.DataFrame:
 
 def _at(table: pd.DataFrame, where: dict[str, Any]) -> dict[str, Any] | None:
     found = _where(table, where)
-    return effects.records(found)[0] if len(found) == 1 else None
+    return differences.records(found)[0] if len(found) == 1 else None
 
 
 def _mechanism(every: pd.DataFrame) -> dict[tuple, dict[str, Any]]:
     """By task and subject, what the balanced mechanism changed."""
-    metric, _ = effects.quality_metric(every)
+    metric, _ = differences.quality_metric(every)
     found = {}
     for of, fused in ((metric, False), (f"probe_{metric}", True)):
         table = balanced.compare(every, of, fused=fused) or {"encoders": []}
-        axes = effects.columns(every).tasks
+        axes = differences.columns(every).tasks
         for row in table["encoders"]:
             subject = "fusion" if fused else row["subject"]
             found[(*(row[axis] for axis in axes), subject)] = row
@@ -121,7 +121,7 @@ def information_table(runs: Path, names: list[str]) -> str:
             continue
         table = results.read(runs / name, results.DECOMPOSITION)
         axes = list(table.columns[: table.columns.get_loc("first")])
-        for row in effects.records(table):
+        for row in differences.records(table):
             task = ", ".join(str(row[axis]) for axis in axes)
             atoms = [_interval(row, atom, 1, 2, False) for atom in ATOMS]
             lines.append(

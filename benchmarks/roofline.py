@@ -31,7 +31,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from redalign_jax import devices
+from redalign_jax.runtime import devices
 
 Layers = list[tuple[int, int]]
 

@@ -36,9 +36,11 @@ from ml_collections import ConfigDict
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout need not be installed
 
-from redalign_jax import block, devices, sweep  # noqa: E402
+from redalign_jax import sweep  # noqa: E402
 from redalign_jax.config import base  # noqa: E402
-from redalign_jax.data import mfeat, redundancy_bits  # noqa: E402
+from redalign_jax.data.sources import mfeat, redundancy_bits  # noqa: E402
+from redalign_jax.runtime import devices  # noqa: E402
+from redalign_jax.sweep import block  # noqa: E402
 
 VIEWS = ("kar", "mor", "fac", "fou", "pix", "zer")
 STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.6, 1.0, 2.0, 4.0)

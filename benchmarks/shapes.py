@@ -31,9 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a checkout need 
 from benchmarks import roofline  # noqa: E402
 from benchmarks.throughput import engine  # noqa: E402
 from benchmarks.timing import Contestant, take_turns  # noqa: E402
-from redalign_jax import devices, grid  # noqa: E402
 from redalign_jax.config import base  # noqa: E402
-from redalign_jax.data import redundancy_bits  # noqa: E402
+from redalign_jax.data.sources import redundancy_bits  # noqa: E402
+from redalign_jax.runtime import devices  # noqa: E402
+from redalign_jax.sweep import grid  # noqa: E402
 
 LABELS = 2048
 

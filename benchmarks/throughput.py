@@ -45,12 +45,13 @@ sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 from benchmarks import roofline, scaling  # noqa: E402
 from benchmarks.timing import Contestant, Rates, take_turns  # noqa: E402
 from redalign_jax import config as configs  # noqa: E402
-from redalign_jax import devices, grid  # noqa: E402
-from redalign_jax.data import redundancy_bits  # noqa: E402
-from redalign_jax.measures import Settings  # noqa: E402
-from redalign_jax.model import Hyper  # noqa: E402
-from redalign_jax.program import Program, fit  # noqa: E402
-from redalign_jax.training import Data, Plan, State  # noqa: E402
+from redalign_jax.data.sources import redundancy_bits  # noqa: E402
+from redalign_jax.measures.evaluate import Settings  # noqa: E402
+from redalign_jax.runtime import devices  # noqa: E402
+from redalign_jax.sweep import grid  # noqa: E402
+from redalign_jax.sweep.program import Program, fit  # noqa: E402
+from redalign_jax.training.loop import Data, Plan, State  # noqa: E402
+from redalign_jax.training.model import Hyper  # noqa: E402
 
 
 def block(

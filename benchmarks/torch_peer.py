@@ -20,10 +20,11 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmarks.roofline import Layers
 from benchmarks.timing import Contestant, trial
-from redalign_jax import grid, training
-from redalign_jax.data.task import Split
-from redalign_jax.model import Hyper, Model
-from redalign_jax.training import Data
+from redalign_jax.sweep import grid
+from redalign_jax.task import Split
+from redalign_jax.training import loop
+from redalign_jax.training.loop import Data
+from redalign_jax.training.model import Hyper, Model
 
 LEARNING_RATE, TEMPERATURE = 3e-3, 0.2
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -176,10 +177,10 @@ def assert_same_work(
     strength = 0.7
     hyper = Hyper(*(jnp.float32(v) for v in (0, TEMPERATURE, LEARNING_RATE, 0, 1, 1, 0)))
     hyper = hyper._replace(strength=jnp.full(2, strength, jnp.float32))
-    read = training.layout(model, data.train.x)
-    state = training.start(model, hyper, jax.random.key(0), data)
-    step = jax.jit(partial(training.step, model, read))
-    loop = Loop(_loaded(layers, read.unravel(state.params)), strength)
+    read = loop.layout(model, data.train.x)
+    state = loop.start(model, hyper, jax.random.key(0), data)
+    step = jax.jit(partial(loop.step, model, read))
+    torch_loop = Loop(_loaded(layers, read.unravel(state.params)), strength)
     network = _loaded(layers, read.unravel(state.params))
     vmapped = Vmapped([network, network], torch.tensor([0.0, strength]))
     split, worst = tensors(data.train), 0.0
@@ -190,14 +191,14 @@ def assert_same_work(
         state, (task, align) = step(hyper, state, labelled, None, jnp.float32(0))
         ours = np.array([task.sum(), align[0]])
         with torch.no_grad():
-            one = losses(loop.network(*now[:2]), now[2], two_cross_entropies)
+            one = losses(torch_loop.network(*now[:2]), now[2], two_cross_entropies)
             params = {n: p[1] for n, p in zip(vmapped.names, vmapped.params, strict=True)}
             many = losses(functional_call(network, params, now[:2]), now[2], one_exponential)
         for theirs in (one, many):
             apart = float(np.abs(np.array(theirs) - ours).max())
             assert apart < (1e-4 if number else 1e-5), f"step {number}: losses differ by {apart}"
             worst = max(worst, apart)
-        loop.train([now])
+        torch_loop.train([now])
         vmapped.train([now])
     return worst
 
@@ -221,7 +222,7 @@ def contestants(
 
         return train
 
-    def loop(threads: int, fused: bool) -> Callable[[int], None]:
+    def torch_loop(threads: int, fused: bool) -> Callable[[int], None]:
         return trainer(Loop(Network(layers), 1.0, fused), threads)
 
     def vmapped(threads: int, runs: int) -> Callable[[int], None]:
@@ -240,7 +241,7 @@ def contestants(
 
     found = {}
     for name, fused in (("PyTorch loop", False), ("PyTorch loop, fused Adam", True)):
-        found[name] = contestant(fastest([(t, 1, loop(t, fused)) for t in thread_counts]))
+        found[name] = contestant(fastest([(t, 1, torch_loop(t, fused)) for t in thread_counts]))
     makers = [(t, k, vmapped(t, k)) for t in thread_counts for k in (8, 24, 64, 168)]
     best = fastest(makers)
     found["PyTorch vmap"] = contestant(best, f"{best[1]} runs at a time, ")

@@ -13,7 +13,7 @@ with --config.data.kinds=NAME=KIND,…; the encoder follows it. Other names in t
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import arrays
+from redalign_jax.data.sources import arrays
 
 
 def get_config() -> ConfigDict:

@@ -13,7 +13,7 @@ numbers of the README, in four minutes: --config.encoder.kind=mlp --config.encod
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import av_digits
+from redalign_jax.data.sources import av_digits
 
 
 def get_config() -> ConfigDict:

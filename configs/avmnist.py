@@ -10,7 +10,7 @@ loses slightly. 55,000 labels, ten classes.
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import avmnist
+from redalign_jax.data.sources import avmnist
 
 
 def get_config() -> ConfigDict:

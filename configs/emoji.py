@@ -12,7 +12,7 @@ groups is 24 %, linear models on pixels and on bags of words reach 53 % and 59 %
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import emoji
+from redalign_jax.data.sources import emoji
 
 
 def get_config() -> ConfigDict:

@@ -10,7 +10,7 @@ from itertools import combinations
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import mfeat
+from redalign_jax.data.sources import mfeat
 
 
 def get_config() -> ConfigDict:

@@ -12,7 +12,7 @@ One pair: --config.data.modalities=vision,text
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import mosei
+from redalign_jax.data.sources import mosei
 
 
 def get_config() -> ConfigDict:

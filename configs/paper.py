@@ -9,7 +9,7 @@ labels the encoders sit near the Bayes ceiling at λ = 0: expect harm, and littl
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import redundancy_bits
+from redalign_jax.data.sources import redundancy_bits
 
 
 def get_config() -> ConfigDict:

@@ -6,7 +6,7 @@ python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import redundancy_bits
+from redalign_jax.data.sources import redundancy_bits
 
 
 def get_config() -> ConfigDict:

@@ -9,7 +9,7 @@ follows what is shared in each regime, and what is left of it when encoders are 
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import redundancy_bits
+from redalign_jax.data.sources import redundancy_bits
 
 
 def get_config() -> ConfigDict:

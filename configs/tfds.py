@@ -7,7 +7,7 @@ r"""Any prepared TFDS dataset: its features as modalities.
 from ml_collections import ConfigDict
 
 from redalign_jax.config import base
-from redalign_jax.data import tfds_source
+from redalign_jax.data.sources import tfds_source
 
 
 def get_config() -> ConfigDict:

@@ -19,8 +19,9 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from redalign_jax import config as configs
-from redalign_jax import jobs, stopping, streams, together, usage
+from redalign_jax import jobs, usage
 from redalign_jax.errors import UserError
+from redalign_jax.runtime import coordination, preemption, streams
 
 _JOB = flags.DEFINE_enum("job", "sweep", list(jobs.JOBS), "What to do.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this experiment's files.")
@@ -91,7 +92,7 @@ def _joined(argv: list[str]) -> contextlib.AbstractContextManager:
         return contextlib.nullcontext()
     if read.job != "sweep":
         raise UserError(f"distributed: --job={read.job} runs in one process")
-    return together.joined(*by_hand)
+    return coordination.joined(*by_hand)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,13 +120,13 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"redalign_jax: {error}", file=sys.stderr)
         return 2
-    except stopping.Stopped as stopped:
+    except preemption.Stopped as stopped:
         print(f"redalign_jax: {stopped}; to go on: {again}", file=sys.stderr)
-        return stopping.STATUS
+        return preemption.STATUS
     except KeyboardInterrupt:
         said = "stopped at once, what was saved before stays"
         print(f"redalign_jax: {said}; to go on: {again}", file=sys.stderr)
-        return stopping.STATUS
+        return preemption.STATUS
     return 0
 
 

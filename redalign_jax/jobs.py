@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax import hosts, workdir
 from redalign_jax.errors import UserError
+from redalign_jax.runtime import processes, workdir
 
 
 def _needs(config: ConfigDict | None) -> ConfigDict:
@@ -31,13 +31,13 @@ def run_sweep(config: ConfigDict | None, folder: Path) -> None:
     if not any(np.all(np.asarray(strength) == 0) for strength in config.hyper.strength):
         raise UserError("hyper.strength: 0 is missing, which the report compares with")
     sweep.run(config, folder)
-    if hosts.first():
+    if processes.first():
         run_report(config, folder)
 
 
 def run_decompose(config: ConfigDict | None, folder: Path) -> None:
     """Estimates what the modalities tell about the labels, then draws the report."""
-    from redalign_jax import decomposition
+    from redalign_jax.pid import decomposition
 
     table = decomposition.run(_needs(config), folder)
     print(decomposition.short_table(table))
@@ -59,7 +59,7 @@ def run_advise(config: ConfigDict | None, folder: Path) -> None:
 def run_report(config: ConfigDict | None, folder: Path) -> None:
     """Draws the report of what the workdir holds, without training; prints the short table."""
     from redalign_jax import report
-    from redalign_jax.law import conclusions
+    from redalign_jax.analysis import conclusions
 
     summary = report.make(folder)
     if "best" in summary:  # a sweep

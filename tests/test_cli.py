@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.shell import ROOT, command, refused
 
-ROOT = Path(__file__).parents[1]
 SMALL = [
     "--config.train.steps=20",
     "--config.train.evaluations=2",
@@ -24,25 +23,6 @@ SMALL = [
     "--config.measure.neighbours=4",
     "--config.hyper.strength=0,1",
 ]
-
-
-def command(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "redalign_jax", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def refused(message, *arguments):
-    done = command(*arguments)
-    assert done.returncode == 2, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line]
-    assert len(lines) == 1, done.stderr
-    assert message in lines[0]
 
 
 def test_own_arrays_from_the_shell(tmp_path):

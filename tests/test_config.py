@@ -5,13 +5,14 @@ import re
 
 import numpy as np
 import pytest
+from helpers.small import experiment
 from ml_collections import ConfigDict
-from small import experiment
 
 from redalign_jax import config as configs
-from redalign_jax import fields, grid
-from redalign_jax.data import arrays, mfeat, redundancy_bits
+from redalign_jax import fields
+from redalign_jax.data.sources import arrays, mfeat, redundancy_bits
 from redalign_jax.errors import UserError
+from redalign_jax.sweep import grid
 
 
 def changed(field, value):

@@ -1,15 +1,15 @@
 """Whatever stands in a config, it is one line, or a grid that can be built."""
 
 import numpy as np
+from helpers.small import experiment
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
-from small import experiment
 
 from redalign_jax import config as configs
-from redalign_jax import grid
 from redalign_jax.errors import UserError
 from redalign_jax.fields import FIELDS
+from redalign_jax.sweep import grid
 
 NAMES = [f"{s}.{n}" if n else s for s, rows in FIELDS.items() for n in rows]
 NAMES += [f"data.{name}" for name in experiment().data]

@@ -9,15 +9,17 @@ import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
-from redalign_jax import claim, data, decomposition, pid, workdir
 from redalign_jax import config as configs
-from redalign_jax.advise import decide, pilot, reasons
+from redalign_jax import data, pid
+from redalign_jax.advise import cross_validate, decide, explain
 from redalign_jax.advise.apply import apply, asked
+from redalign_jax.analysis.differences import quality_metric
 from redalign_jax.data import identity
-from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
-from redalign_jax.law.effects import quality_metric
-from redalign_jax.progress import Progress
+from redalign_jax.pid import decomposition
+from redalign_jax.runtime import claim, workdir
+from redalign_jax.runtime.progress import Progress
+from redalign_jax.task import Task
 
 __all__ = ["advise", "apply"]
 
@@ -76,17 +78,21 @@ def advise(config: ConfigDict, folder: str | Path, progress: bool | None = None)
 
 def _found(config: ConfigDict, task: Task, progress: bool | None) -> dict[str, Any]:
     information = _information(task, config, progress)
-    own = pilot.configured(config, task)
+    own = cross_validate.configured(config, task)
     table, choice = None, None
-    if min(len(task.train.y) // FEWEST, pilot.units(task) // 2) >= pilot.FOLDS:
-        table = pilot.run(own, task, config.advise.minutes, config.sweep.first_seed, progress)
+    if min(len(task.train.y) // FEWEST, cross_validate.units(task) // 2) >= cross_validate.FOLDS:
+        table = cross_validate.run(
+            own, task, config.advise.minutes, config.sweep.first_seed, progress
+        )
         metric, _ = quality_metric(table)
-        gains = pilot.gains(table, metric)
-        units = pilot.units(task)
+        gains = cross_validate.gains(table, metric)
+        units = cross_validate.units(task)
         # judged on the scale of training: an error's units must not decide
         unit = task.target_scale
         gains = {name: of_encoder / unit for name, of_encoder in gains.items()}
-        choice = _times(decide.choose(gains, task.modalities, units - units % pilot.FOLDS), unit)
+        choice = _times(
+            decide.choose(gains, task.modalities, units - units % cross_validate.FOLDS), unit
+        )
     return {
         "encoders": {
             name: _encoder(task, choice, k, information) for k, name in enumerate(task.modalities)
@@ -139,7 +145,7 @@ def _encoder(
         "strength_interval": None,
         "expected_gain": None,
         "expected_gain_interval": None,
-        "reasons": reasons.of(task, choice, k, information),
+        "reasons": explain.of(task, choice, k, information),
     }
     if verdict == decide.ALIGN:
         gain = choice.gains[k]
@@ -153,14 +159,14 @@ def _pilot(task: Task, table: Any, choice: decide.Choice | None) -> dict[str, An
     if table is None:
         return {"folds": 0, "labelled": len(task.train.y)}
     metric, _ = quality_metric(table)
-    gains = pilot.gains(table, metric)
+    gains = cross_validate.gains(table, metric)
     trainings = table[["fold", "seed"]].drop_duplicates()
     return {
         "metric": metric,
         "labelled": len(task.train.y),
         "folds": int(trainings["fold"].nunique()),
-        "trainings": len(trainings) * len(pilot.candidates(task.modalities)),
-        "candidates": [list(s) for s in pilot.candidates(task.modalities)],
+        "trainings": len(trainings) * len(cross_validate.candidates(task.modalities)),
+        "candidates": [list(s) for s in cross_validate.candidates(task.modalities)],
         "gains": {
             name: [None if np.isnan(v) else float(v) for v in gains[name].mean(skipna=False)]
             for name in task.modalities

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from redalign_jax.advise import pilot
+from redalign_jax.advise import cross_validate
 from redalign_jax.config import BALANCED
 
 LEVEL = 0.95
@@ -66,7 +66,7 @@ class Choice(NamedTuple):
     """What the pilot chose.
 
     Attributes:
-      candidate: number of the strengths in `pilot.candidates`.
+      candidate: number of the strengths in `cross_validate.candidates`.
       strengths: per encoder; 0 unless its verdict is to align.
       verdicts: per encoder.
       gains: per encoder, what was measured: at the choice where it is aligned, else what alignment
@@ -96,11 +96,11 @@ def choose(gains: dict[str, pd.DataFrame], modalities: Sequence[str], examples: 
     choice: it is made again without each fold, which then judges it.
 
     Args:
-      gains: of `pilot.gains`, NaN where a training diverged: such strengths are not chosen.
+      gains: of `cross_validate.gains`, NaN where one diverged: such strengths are not chosen.
       modalities: names.
       examples: labelled examples judged; groups, where rows belong together.
     """
-    options = pilot.candidates(modalities)
+    options = cross_validate.candidates(modalities)
     shared = [c for c, s in enumerate(options) if len(set(s)) == 1]
     default = options.index((BALANCED["strength"],) * len(modalities))
     tables = {name: gains[name].to_numpy(float) for name in modalities}

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from redalign_jax.data.task import Split, Task
 from redalign_jax.pid import groups
+from redalign_jax.task import Split, Task
 
 
 @dataclass(frozen=True)

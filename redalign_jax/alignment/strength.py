@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from redalign_jax.linalg import power_of_two
+from redalign_jax.runtime.lapack import power_of_two
 
 
 def normalise(x: Array, axis: int = -1) -> Array:

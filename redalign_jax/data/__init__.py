@@ -5,8 +5,8 @@ from types import ModuleType
 
 from ml_collections import ConfigDict
 
-from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
+from redalign_jax.task import Split, Task
 
 # By name the module that knows it, imported when it is asked for.
 SOURCES = {
@@ -34,7 +34,7 @@ def module(source: str) -> ModuleType:
     """
     if source not in SOURCES:
         raise UserError(f"data.source: {source!r} is not one of {', '.join(SOURCES)}")
-    return import_module(f"{__name__}.{SOURCES[source]}")
+    return import_module(f"{__name__}.sources.{SOURCES[source]}")
 
 
 def load(config: ConfigDict, seed: int) -> Task:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from redalign_jax.data.task import Task
 from redalign_jax.errors import UserError
+from redalign_jax.task import Task
 
 Digests = dict[str, str]
 PIECE = 1 << 24  # bytes of a file in memory at a time

@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from redalign_jax import locks
 from redalign_jax.data import identity
 from redalign_jax.errors import UserError
+from redalign_jax.runtime import locks
 
 INFO = "dataset_info.json"  # TFDS writes it last
 

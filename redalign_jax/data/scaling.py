@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from redalign_jax.data import notes
-from redalign_jax.data.task import lengths
+from redalign_jax.task import lengths
 
 CLIP = 30.0  # standard deviations that an input may lie from the mean
 FEWEST = 10  # training rows from which on one of them cannot be a column's whole spread

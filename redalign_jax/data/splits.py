@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from redalign_jax.data import checks, grouped, notes, scaling, strata
-from redalign_jax.data.task import Split, Task
 from redalign_jax.errors import UserError
+from redalign_jax.task import Split, Task
 
 
 def choose(modalities: str, available: Sequence[str], source: str) -> list[str]:

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from redalign_jax.data.task import to_float
 from redalign_jax.encoders.mlp import ACTIVATIONS, Dense
+from redalign_jax.task import to_float
 
 
 def _patches(x: Array) -> Array:

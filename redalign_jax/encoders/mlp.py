@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from redalign_jax.data.task import to_float
-from redalign_jax.linalg import matmul
+from redalign_jax.runtime.lapack import matmul
+from redalign_jax.task import to_float
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from redalign_jax.data.task import lengths, to_float
+from redalign_jax.task import lengths, to_float
 
 
 class Blocks(nn.Module):

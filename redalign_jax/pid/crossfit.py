@@ -9,12 +9,12 @@ import numpy as np
 import scipy
 from jax import Array
 
-from redalign_jax import training
-from redalign_jax.data.task import Split
 from redalign_jax.encoders import MLP
-from redalign_jax.model import Hyper, Model, embed, predict
 from redalign_jax.pid import groups
-from redalign_jax.training import Data, Plan
+from redalign_jax.task import Split
+from redalign_jax.training import loop
+from redalign_jax.training.loop import Data, Plan
+from redalign_jax.training.model import Hyper, Model, embed, predict
 
 AT_ONCE = 2**28  # bytes of training inputs that are gathered at a time
 LOOKS = 10  # moments of training at which a classifier may be stopped
@@ -109,16 +109,16 @@ def _train(model: Model, plan: Plan, hyper: Hyper, x: Array, y: Array, fold: Par
     def one(fold: Partition) -> Array:
         train, judge = (Split((x[rows],), y[rows]) for rows in (fold.train, fold.judge))
         data = Data(train, judge, judge)
-        read = training.layout(model, train.x)
+        read = loop.layout(model, train.x)
 
-        def segment(state: training.State, first: Array) -> tuple[training.State, Array]:
-            state, _ = training.segment(model, plan, hyper, fold.key, data, state, first)
+        def segment(state: loop.State, first: Array) -> tuple[loop.State, Array]:
+            state, _ = loop.segment(model, plan, hyper, fold.key, data, state, first)
             params = read.unravel(state.params)
             with jax.default_matmul_precision("highest"):  # training takes the device's own
                 outputs = predict(model, params, embed(model, params, judge.x))
             return state, jax.nn.log_softmax(outputs[0])
 
-        state = training.start(model, hyper, fold.key, data)
+        state = loop.start(model, hyper, fold.key, data)
         return jax.lax.scan(segment, state, jnp.arange(LOOKS) * (plan.steps // LOOKS))[1]
 
     folds, rows = fold.train.shape

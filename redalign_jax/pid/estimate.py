@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from redalign_jax.pid import checks, crossfit, intervals, tables
+from redalign_jax.pid import checks, crossfit, discretise, intervals
 from redalign_jax.pid import groups as rows_together
 from redalign_jax.pid.crossfit import Recipe
 from redalign_jax.pid.exact import decompose
@@ -122,9 +122,9 @@ def _fit(
     found_tables = []
     for log_p in found[: len(s.x)]:
         draws = np.random.default_rng(seed)
-        cluster = tables.clusters(log_p, count, draws)
-        bias = tables.bias(cluster, log_p, unit, count, draws)
-        found_tables.append(tables.table(cluster, labels, bias, (count, s.classes)))
+        cluster = discretise.clusters(log_p, count, draws)
+        bias = discretise.bias(cluster, log_p, unit, count, draws)
+        found_tables.append(discretise.table(cluster, labels, bias, (count, s.classes)))
     p_y = np.bincount(labels, minlength=s.classes) / len(labels)
     entropy = float(-np.sum(p_y[p_y > 0] * np.log(p_y[p_y > 0])))
     told = np.array([entropy + np.mean(p[np.arange(len(labels)), labels]) for p in found])

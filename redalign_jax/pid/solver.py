@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 
-from redalign_jax.linalg import batch_safe
+from redalign_jax.runtime.lapack import batch_safe
 
 _START = 0.5  # smallest dual slack at the start
 _BACK_OFF = 0.95  # share of the way to the boundary that a step may go

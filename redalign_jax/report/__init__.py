@@ -5,19 +5,20 @@ from typing import Any
 
 import pandas as pd
 
-from redalign_jax import finished, results, workdir
+from redalign_jax.analysis import balanced, conclusions, differences
 from redalign_jax.errors import UserError
-from redalign_jax.law import balanced, conclusions, effects
 from redalign_jax.report import (
     charts,
     decomposition,
+    facets,
     findings,
     law_figure,
-    layout,
     page,
     regime_map,
     render,
 )
+from redalign_jax.runtime import results, workdir
+from redalign_jax.sweep import shards
 
 COLUMNS = ("seed", "strength", "subject", "metric", "value", "diverged")
 
@@ -43,7 +44,7 @@ def make(folder: str | Path) -> dict[str, Any]:
     known = None
     if (folder / f"{results.DECOMPOSITION}.parquet").exists():
         known = results.read(folder, results.DECOMPOSITION)
-        if not finished.any_of(folder):
+        if not shards.any_of(folder):
             return _decomposed(folder, about, known)
     every, under_way = _read(folder, results.RESULTS)
     every = _with_shares(every, about["config"]["data"])
@@ -53,7 +54,7 @@ def make(folder: str | Path) -> dict[str, Any]:
         learning, _ = balanced.split(_read(folder, results.CURVES)[0])
     summary = conclusions.summarise(table, known) | {"balanced": balanced.comparisons(every)}
     summary["under_way"] = under_way
-    plan = layout.layout(table)
+    plan = facets.layout(table)
     found = findings.find(table, plan)
     figures = charts.all_of(table, learning, about["config"], plan, found)
     # a map of regimes goes before their many panels
@@ -66,7 +67,7 @@ def make(folder: str | Path) -> dict[str, Any]:
     if known is not None:
         picture = render.render(decomposition.chart(known))
         decomposed = decomposition.section(known, page.figure(len(drawn) + 1, picture))
-        summary["decomposition"] = effects.records(known)
+        summary["decomposition"] = differences.records(known)
     html = page.build(about, table, summary, plan, found, drawn, decomposed)
     _write(folder, [*drawn, picture] if decomposed else drawn, summary, html)
     return summary
@@ -78,7 +79,7 @@ def _with_shares(table: pd.DataFrame, data: dict[str, Any]) -> pd.DataFrame:
     The synthetic task draws fresh rows. A real source is split by `data.test`; where that is no
     share, the split is taken as published, with a quarter of the rows in its test part.
     """
-    if effects.RESPLIT in table:
+    if differences.RESPLIT in table:
         return table
     test = data.get("test")
     fixed = not (isinstance(test, float) and 0 < test < 1)
@@ -87,8 +88,8 @@ def _with_shares(table: pd.DataFrame, data: dict[str, Any]) -> pd.DataFrame:
     )
     place = table.columns.get_loc("seed") + 1
     table = table.copy()
-    table.insert(place, effects.RESPLIT, share)
-    table.insert(place + 1, effects.FIXED, fixed and share > 0)
+    table.insert(place, differences.RESPLIT, share)
+    table.insert(place + 1, differences.FIXED, fixed and share > 0)
     return table
 
 
@@ -96,7 +97,7 @@ def _decomposed(folder: Path, about: dict[str, Any], known: pd.DataFrame) -> dic
     """The report of a workdir that no sweep has been in."""
     picture = render.render(decomposition.chart(known))
     section = decomposition.section(known, page.figure(1, picture))
-    summary = {"decomposition": effects.records(known)}
+    summary = {"decomposition": differences.records(known)}
     html = page.alone(about, decomposition.headline(known), section)
     _write(folder, [picture], summary, html)
     return summary
@@ -112,7 +113,7 @@ def _write(folder: Path, drawn: list[render.Drawn], summary: dict[str, Any], htm
 
 
 def _read(folder: Path, name: str) -> tuple[pd.DataFrame, dict[str, int] | None]:
-    table, under_way = finished.read(folder, name)
+    table, under_way = shards.read(folder, name)
     for column in COLUMNS:
         if column not in table:
             raise UserError(f"workdir: {folder / name}.parquet has no column {column!r}")

@@ -4,9 +4,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from redalign_jax import workdir
 from redalign_jax.advise.decide import ALIGN, ALONE, UNDECIDED
-from redalign_jax.report import page, tables, words
+from redalign_jax.report import format, page, tables
+from redalign_jax.runtime import workdir
 
 SAYS = {
     ALIGN: "Align it",
@@ -46,23 +46,23 @@ def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
 def _headline(encoders: dict[str, Any]) -> str:
     groups: dict[str, list[str]] = {}
     for name, row in encoders.items():
-        groups.setdefault(row["verdict"], []).append(words.shorten(name, 30))
+        groups.setdefault(row["verdict"], []).append(format.shorten(name, 30))
     if list(groups) == [UNDECIDED]:
         return "The data do not tell whether aligning helps"
     parts = []
     for verdict, says in ((ALIGN, "align {}"), (ALONE, "leave {} alone"), (UNDECIDED, "")):
-        names = words.listed(groups.get(verdict, []))
+        names = format.listed(groups.get(verdict, []))
         if names and says:
             parts.append(says.format(names))
         elif names:
             parts.append(f"for {names} the data do not tell")
-    return words.capital("; ".join(parts))
+    return format.capital("; ".join(parts))
 
 
 def _gain(value: float, ends: list[float], pilot: dict[str, Any]) -> str:
     scale, unit = (100, "points") if pilot["metric"] == "accuracy" else (1, "units of the target")
-    low, high = (words.number(v * scale, 1, True) for v in ends)
-    return f"{words.number(value * scale, 1, True)} {unit} (95 % interval {low} to {high})"
+    low, high = (format.number(v * scale, 1, True) for v in ends)
+    return f"{format.number(value * scale, 1, True)} {unit} (95 % interval {low} to {high})"
 
 
 def _encoder(name: str, row: dict[str, Any], pilot: dict[str, Any]) -> str:
@@ -74,7 +74,7 @@ def _encoder(name: str, row: dict[str, Any], pilot: dict[str, Any]) -> str:
             facts["Strength λ"] += " clearly)"
         gain = _gain(row["expected_gain"], row["expected_gain_interval"], pilot)
         facts["Expected change"] = gain
-    reasons = "".join(f"<li>{escape(words.glued(r))}</li>" for r in row["reasons"])
+    reasons = "".join(f"<li>{escape(format.glued(r))}</li>" for r in row["reasons"])
     return (
         f"<section><h2>{escape(name)}: {SAYS[row['verdict']]}</h2>"
         f'{tables.pairs(facts)}<ul class="reasons">{reasons}</ul></section>'
@@ -108,7 +108,7 @@ def _tried(encoders: dict[str, Any], pilot: dict[str, Any]) -> str:
     rows = []
     for k, strengths in enumerate(pilot["candidates"]):
         cells = [", ".join(f"{s:g}" for s in strengths)]
-        cells += [words.number(pilot["gains"][name][k] * scale, digits, True) for name in encoders]
+        cells += [format.number(pilot["gains"][name][k] * scale, digits, True) for name in encoders]
         rows.append(cells)
     table = tables.html(
         [f"λ of {', '.join(encoders)}", *encoders],

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from redalign_jax.law import effects
-from redalign_jax.report import layout as layouts
-from redalign_jax.report import learning, lines, looks, outcome, words
+from redalign_jax.analysis import differences
+from redalign_jax.report import facets as layouts
+from redalign_jax.report import format, learning, outcome, small_multiples, style
+from redalign_jax.report.facets import Layout
 from redalign_jax.report.findings import Findings
-from redalign_jax.report.layout import Layout
-from redalign_jax.report.lines import Frame, Line, Panel
-from redalign_jax.report.looks import Look
 from redalign_jax.report.render import Chart
+from redalign_jax.report.small_multiples import Frame, Line, Panel
+from redalign_jax.report.style import Look
 
 STRENGTH = "alignment strength λ"
 MOST = 48  # panels of a figure
@@ -51,17 +51,17 @@ def change(results: pd.DataFrame, plan: Layout) -> Chart:
     """The change in quality against λ: the answer in one figure."""
     unit, metric = plan.unit, plan.metric
     if plan.axis:
-        mean = effects.curves(layouts.encoder_mean(results), metric)
+        mean = differences.curves(layouts.encoder_mean(results), metric)
         panels = [
             Panel(title, _along(rows, plan), zero=True)
             for title, rows in layouts.parts(mean, plan.panels)
         ]
-        what = f"One line per {words.long_name(plan.axis)}, averaged over the encoders."
+        what = f"One line per {format.long_name(plan.axis)}, averaged over the encoders."
     else:
-        every = effects.curves(layouts.symmetric(results), metric)
+        every = differences.curves(layouts.symmetric(results), metric)
         fused = layouts.fusion(results)
         if len(fused):  # a single modality has none
-            every = pd.concat([every, effects.curves(fused, metric)], ignore_index=True)
+            every = pd.concat([every, differences.curves(fused, metric)], ignore_index=True)
         panels = [
             Panel(title, _per_encoder(rows, plan), zero=True)
             for title, rows in layouts.parts(every, plan.panels)
@@ -73,14 +73,14 @@ def change(results: pd.DataFrame, plan: Layout) -> Chart:
         f"What alignment does to {unit.metric}",
         f"{what} Vertical bars are 95 % intervals over seeds of the difference to λ = 0, each for "
         "itself; what all of them say together is in the table. Above the zero line is better. "
-        "Strengths are spaced evenly, not to scale." + words.bits_are_not_information(plan.axis),
+        "Strengths are spaced evenly, not to scale." + format.bits_are_not_information(plan.axis),
         panels,
         Frame(
             STRENGTH,
             f"{unit.change_name}\n({unit.change})",
             _ticks(plan),
-            words.long_name(plan.axis) if plan.axis else "",
-            f"{words.short_name(plan.axis)} = " if plan.axis else "",
+            format.long_name(plan.axis) if plan.axis else "",
+            f"{format.short_name(plan.axis)} = " if plan.axis else "",
             height=3.5 if large else 1.85,
         ),
     )
@@ -100,9 +100,9 @@ def encoders(results: pd.DataFrame, plan: Layout) -> Chart:
     if len(fused):
         tables.append(fused)
         what += f"; “{layouts.FUSION}”, a linear probe on all embeddings together"
-    every = pd.concat([effects.curves(t, plan.metric) for t in tables], ignore_index=True)
+    every = pd.concat([differences.curves(t, plan.metric) for t in tables], ignore_index=True)
     panels = [
-        Panel(_title(words.shorten(str(subject), 30), title), _along(rows, plan), zero=True)
+        Panel(_title(format.shorten(str(subject), 30), title), _along(rows, plan), zero=True)
         for title, part in layouts.parts(every, plan.panels)
         for subject, rows in part.groupby("subject", sort=False)
     ]
@@ -115,7 +115,7 @@ def encoders(results: pd.DataFrame, plan: Layout) -> Chart:
             STRENGTH,
             f"{plan.unit.change_name}\n({plan.unit.change})",
             _ticks(plan),
-            words.long_name(plan.axis),
+            format.long_name(plan.axis),
             height=2.3,
         ),
     )
@@ -123,10 +123,10 @@ def encoders(results: pd.DataFrame, plan: Layout) -> Chart:
 
 def similarity(results: pd.DataFrame, plan: Layout, config: dict[str, Any]) -> Chart | None:
     """How alike the encoders' embeddings become."""
-    measured = [m for m in effects.SIMILARITIES if (results["metric"] == m).any()]
+    measured = [m for m in differences.SIMILARITIES if (results["metric"] == m).any()]
     runs = layouts.symmetric(results)
     every = pd.concat(
-        [effects.curves(runs, m).assign(measure=m) for m in measured] or [pd.DataFrame()],
+        [differences.curves(runs, m).assign(measure=m) for m in measured] or [pd.DataFrame()],
         ignore_index=True,
     )
     if not len(every):
@@ -148,7 +148,7 @@ def similarity(results: pd.DataFrame, plan: Layout, config: dict[str, Any]) -> C
                 shown = [
                     _line(rows, plan, MEASURES[measure], look, "value", 1)
                     for look, (measure, rows) in zip(
-                        looks.unordered(len(measured)),
+                        style.unordered(len(measured)),
                         of_pair.groupby("measure", sort=False),
                         strict=False,
                     )
@@ -165,7 +165,7 @@ def similarity(results: pd.DataFrame, plan: Layout, config: dict[str, Any]) -> C
             STRENGTH,
             "similarity",
             _ticks(plan),
-            words.long_name(plan.axis) if plan.axis else "",
+            format.long_name(plan.axis) if plan.axis else "",
             height=3.0 if len(panels) == 1 else 1.85,
         ),
     )
@@ -191,7 +191,7 @@ def _multiples(name: str, title: str, caption: str, panels: Sequence[Panel], fra
     names = [panel.title for panel in panels if panel.title]
     if names:
         alt += f" Panels: {'; '.join(names)}."
-    return Chart(name, title, caption, alt, partial(lines.draw, panels, frame))
+    return Chart(name, title, caption, alt, partial(small_multiples.draw, panels, frame))
 
 
 def _title(*names: str) -> str:
@@ -199,7 +199,7 @@ def _title(*names: str) -> str:
 
 
 def _ticks(plan: Layout) -> tuple[str, ...]:
-    return tuple(words.value(s) for s in plan.strengths)
+    return tuple(format.value(s) for s in plan.strengths)
 
 
 def _line(
@@ -218,18 +218,18 @@ def _along(
     """A line per value of the task axis."""
     scale = plan.unit.scale if scale is None else scale
     return [
-        _line(rows, plan, words.value(value), look, column, scale)
-        for value, look in zip(plan.values, looks.ordered(len(plan.values)), strict=True)
+        _line(rows, plan, format.value(value), look, column, scale)
+        for value, look in zip(plan.values, style.ordered(len(plan.values)), strict=True)
         if len(rows := curve[curve[plan.axis] == value])
     ]
 
 
 def _per_encoder(curve: pd.DataFrame, plan: Layout) -> list[Line]:
     """A line per encoder, the same look in every panel, and one for the fusion."""
-    named = dict(zip(plan.encoders, looks.unordered(len(plan.encoders)), strict=True))
+    named = dict(zip(plan.encoders, style.unordered(len(plan.encoders)), strict=True))
     return [
         _line(
-            rows, plan, str(subject), named.get(subject, looks.TOGETHER), "change", plan.unit.scale
+            rows, plan, str(subject), named.get(subject, style.TOGETHER), "change", plan.unit.scale
         )
         for subject, rows in curve.groupby("subject", sort=False)
     ]

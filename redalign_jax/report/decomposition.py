@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from redalign_jax.report import tables, words
-from redalign_jax.report.looks import CHARACTER
+from redalign_jax.report import format, tables
 from redalign_jax.report.render import Chart
+from redalign_jax.report.style import CHARACTER
 
 MOST_ROWS = 60
 ROW, BAR = 0.36, 0.5  # inches of a row; the part of it that a bar fills
@@ -51,7 +51,7 @@ def _axes(table: pd.DataFrame) -> list[str]:
 def _name(row: dict[str, Any], axes: list[str], pairs: int) -> str:
     """The point of the task axis, and the pair where that does not say it."""
     pair = f"{row['first']} – {row['second']}"
-    point = [words.setting(a.removeprefix("task_"), row[a]) for a in axes]
+    point = [format.setting(a.removeprefix("task_"), row[a]) for a in axes]
     point = [p for p in point if p != f"{row['first']}, {row['second']}"]
     return " · ".join([*point, *([pair] if pairs > 1 or not point else [])])
 
@@ -92,7 +92,7 @@ def chart(table: pd.DataFrame) -> Chart:
 def draw(bars: list[Bar], width: float) -> Figure:
     """Bars from top to bottom; an exact one right below the estimate it belongs to."""
     limit = 26 if width > 5 else 14
-    names = [words.shorten(bar.name, limit) for bar in bars]
+    names = [format.shorten(bar.name, limit) for bar in bars]
     left = CHARACTER * max(map(len, names)) + 0.15
     places, y = [], 0.0
     for i, bar in enumerate(bars):
@@ -163,12 +163,12 @@ def draw(bars: list[Bar], width: float) -> Figure:
 
 def _cell(row: dict[str, Any], name: str) -> str:
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    shown = words.number(value, 3)
+    shown = format.number(value, 3)
     if row["method"] == "exact" or not np.isfinite(low):
         return shown
     if value == 0:
         return f'<span class="ci">below {max(high, 0.001):.3f}</span>'
-    ends = ", ".join(words.number(v, 3) for v in (low, high))
+    ends = ", ".join(format.number(v, 3) for v in (low, high))
     return f'{shown} <span class="ci">[{ends}]</span>'
 
 
@@ -250,7 +250,7 @@ def section(table: pd.DataFrame, figure: str) -> str:
             "The task's R counts relevant bits that both modalities see. R = 0 is not zero "
             "redundancy: unrelated bits that move the label alike tell some of the same about it."
         )
-    items = "".join(f"<li>{escape(words.glued(text))}</li>" for text in limits)
+    items = "".join(f"<li>{escape(format.glued(text))}</li>" for text in limits)
     return (
         f'{figure}<section id="atoms"><h3>The parts in numbers</h3>{_table(table)}'
         f"<h3>How to read the parts</h3>{tables.pairs(terms)}<ul>{items}</ul></section>"

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from redalign_jax.law import strengths
-from redalign_jax.report import layout as layouts
-from redalign_jax.report.layout import Layout
+from redalign_jax.analysis import strengths
+from redalign_jax.report import facets as layouts
+from redalign_jax.report.facets import Layout
 
 
 class Findings(NamedTuple):

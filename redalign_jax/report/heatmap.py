@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from redalign_jax.report.looks import CHARACTER, fitting
-from redalign_jax.report.words import number, shorten
+from redalign_jax.report.format import number, shorten
+from redalign_jax.report.style import CHARACTER, fitting
 
 ROW, CELL = 0.2, 0.85  # inches, a row and the widest cell
 GAP = 0.35  # rows, between tasks

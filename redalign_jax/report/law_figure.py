@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from redalign_jax.report import looks, words
-from redalign_jax.report.layout import Layout
-from redalign_jax.report.looks import Look
+from redalign_jax.report import format, style
+from redalign_jax.report.facets import Layout
 from redalign_jax.report.render import Chart
+from redalign_jax.report.style import Look
 
 X_LABEL = "shared fraction R / I(X;Y)"
 FEW = 12  # points whose intervals can all be drawn at full strength
@@ -61,7 +61,7 @@ def _bits(points: list[dict[str, Any]], plan: Layout) -> str:
     least = [p["shared_fraction"] for p in points if plan.axis == "redundancy" and not p[plan.axis]]
     if not least:
         return ""
-    low, high = (words.number(v, 2) for v in (min(least), max(least)))
+    low, high = (format.number(v, 2) for v in (min(least), max(least)))
     return (
         " Here R is in nats; that of the task axis counts shared bits: where it is 0, the shared "
         f"fraction is {low if low == high else f'{low} to {high}'}."
@@ -73,8 +73,8 @@ def draw(laws: list[dict[str, Any]], plan: Layout, width: float) -> Figure:
     across = width >= 3 * PANEL
     shape = (len(laws), len(NAMES)) if across else (len(NAMES), len(laws))
     encoders = list(dict.fromkeys(p["subject"] for p in laws[0]["points"]))
-    named = dict(zip(encoders, looks.unordered(len(encoders)), strict=True))
-    columns = max(1, int(width / (0.6 + looks.CHARACTER * max(map(len, encoders)))))
+    named = dict(zip(encoders, style.unordered(len(encoders)), strict=True))
+    columns = max(1, int(width / (0.6 + style.CHARACTER * max(map(len, encoders)))))
     legend = 0.17 * -(-len(encoders) // columns) + 0.1
     figure = Figure(figsize=(width, 1.95 * shape[0] + legend), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04, hspace=0.03, wspace=0.03)
@@ -89,7 +89,7 @@ def draw(laws: list[dict[str, Any]], plan: Layout, width: float) -> Figure:
                 if r["outcome"] == outcome and r["predictor"] == "shared_fraction"
             )
             stopped = law["metric"].startswith("early_")
-            number = f"ρ = {words.number(rho, 2)}"
+            number = f"ρ = {format.number(rho, 2)}"
             if stopped and not across:
                 ax.set_title(f"Stopped early\n{number}")
             else:
@@ -125,7 +125,7 @@ def _panel(
         ax.plot(x, y, zorder=4, **_marker(look))
     if outcome == "strength_star":
         places = range(len(plan.strengths))
-        ax.set_yticks(places, [words.value(s) for s in plan.strengths])
+        ax.set_yticks(places, [format.value(s) for s in plan.strengths])
         ax.set_ylim(-0.5, len(plan.strengths) - 0.5)
         ax.set_ylabel("λ*")
     else:
@@ -154,4 +154,4 @@ def _marker(look: Look) -> dict[str, Any]:
 
 
 def _entry(name: str, look: Look) -> Line2D:
-    return Line2D([], [], label=words.shorten(name, 28), **_marker(look))
+    return Line2D([], [], label=format.shorten(name, 28), **_marker(look))

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from redalign_jax.law import factors
-from redalign_jax.law.across import ALPHA
-from redalign_jax.report import words
+from redalign_jax.analysis import factors
+from redalign_jax.analysis.across import ALPHA
+from redalign_jax.report import format
+from redalign_jax.report.facets import Layout
 from redalign_jax.report.law_figure import NAMES
-from redalign_jax.report.layout import Layout
 
 
 def sentences(laws: list[dict[str, Any]], plan: Layout) -> list[str]:
@@ -44,13 +44,13 @@ def _sampled(law: dict[str, Any]) -> bool:
 
 def _rho(law: dict[str, Any], row: dict[str, Any]) -> str:
     """ρ with its interval over new tasks, where there is one."""
-    value, low, high = (words.number(row[f"spearman{end}"], 2) for end in ("", "_low", "_high"))
+    value, low, high = (format.number(row[f"spearman{end}"], 2) for end in ("", "_low", "_high"))
     return f"ρ = {value} [{low}, {high}]" if _sampled(law) else f"ρ = {value}"
 
 
 def _about(law: dict[str, Any], row: dict[str, Any]) -> str:
     """The correlation, for new tasks like these and for new seeds of these."""
-    low, high = (words.number(row[f"these_tasks_{end}"], 2) for end in ("low", "high"))
+    low, high = (format.number(row[f"these_tasks_{end}"], 2) for end in ("low", "high"))
     these = f"[{low}, {high}] over new seeds of these very tasks"
     found = f"Spearman’s {_rho(law, row)}"
     return f"{found} over new tasks like these; {these}" if _sampled(law) else f"{found}, {these}"
@@ -83,13 +83,13 @@ def _ends(law: dict[str, Any], plan: Layout, lead: str) -> str:
         fraction = np.mean([p["shared_fraction"] for p in some])
         star = np.median([p["strength_star"] for p in some])
         gain, harm = (
-            words.number(np.mean([p[k] for p in some]) * plan.unit.scale, plan.unit.digits, True)
+            format.number(np.mean([p[k] for p in some]) * plan.unit.scale, plan.unit.digits, True)
             for k in ("held_out_gain", "harm")
         )
         helped = sum(p["verdict"] == "helps" for p in some)
         parts.append(
-            f"the third that shares {name} (on average {words.number(fraction, 2)}) has a median "
-            f"λ* of {words.value(float(star))}, a held-out gain of {gain} and a change at the "
+            f"the third that shares {name} (on average {format.number(fraction, 2)}) has a median "
+            f"λ* of {format.value(float(star))}, a held-out gain of {gain} and a change at the "
             f"strongest λ of {harm} {plan.unit.change}, and alignment is shown to help {helped} of "
             f"{len(some)}"
         )
@@ -103,21 +103,21 @@ def _together(law: dict[str, Any], lead: str) -> list[str]:
             continue
         slopes = []
         for name, what in (("shared_fraction", "shared fraction"), ("accuracy_gap", "gap")):
-            value, low, high = (words.number(row[f"{name}{e}"], 2) for e in ("", "_low", "_high"))
+            value, low, high = (format.number(row[f"{name}{e}"], 2) for e in ("", "_low", "_high"))
             slopes.append(f"{what} {value}" + (f" [{low}, {high}]" if _sampled(law) else ""))
         parts.append(f"{NAMES[row['outcome']]}: {', '.join(slopes)}")
     if not parts:  # too few encoders for two slopes
         return []
     return [
         f"{lead}: slopes of ranks when both explain at once, the gap being how much better the "
-        f"partner is at λ = 0. {words.capital('; '.join(parts))}."
+        f"partner is at λ = 0. {format.capital('; '.join(parts))}."
     ]
 
 
 def _doubt(law: dict[str, Any]) -> str:
     known = "exact" if law["exact"] else "estimated, and a biased estimate moves every point alike"
     made_of = [
-        f"{count} {'views' if name == factors.VIEWS else f'values of {words.long_name(name)}'}"
+        f"{count} {'views' if name == factors.VIEWS else f'values of {format.long_name(name)}'}"
         for name, count in law["exchanged"].items()
     ]
     drawn = [
@@ -127,11 +127,11 @@ def _doubt(law: dict[str, Any]) -> str:
     ]
     if drawn:
         speaks = (
-            f"Intervals are over seeds and {words.listed(drawn)}, drawn with replacement: they "
+            f"Intervals are over seeds and {format.listed(drawn)}, drawn with replacement: they "
             "speak of new tasks like these, not of other datasets or architectures."
         )
     else:
-        few = f"{words.listed(made_of)} are" if made_of else "one task is"
+        few = f"{format.listed(made_of)} are" if made_of else "one task is"
         speaks = (
             f"Intervals are over seeds, and speak of these tasks alone: {few} too few to show a "
             "law for others."

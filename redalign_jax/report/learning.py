@@ -5,14 +5,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from redalign_jax.law import effects
-from redalign_jax.report import layout as layouts
-from redalign_jax.report import lines, words
+from redalign_jax.analysis import differences
+from redalign_jax.report import facets as layouts
+from redalign_jax.report import format, small_multiples
+from redalign_jax.report.facets import Layout
 from redalign_jax.report.findings import Findings
-from redalign_jax.report.layout import Layout
-from redalign_jax.report.lines import Frame, Line, Panel
-from redalign_jax.report.looks import Look
 from redalign_jax.report.render import Chart
+from redalign_jax.report.small_multiples import Frame, Line, Panel
+from redalign_jax.report.style import Look
 
 NONE = Look("#111111", "o", (0, (4, 2)), False)
 BEST = Look("#0072b2", "s", "-")
@@ -33,13 +33,13 @@ def chart(curves: pd.DataFrame, plan: Layout, found: Findings) -> Chart | None:
         shown = {
             row["strength_star"]: ("λ*", BEST),  # unless it is one of the others
             0.0: ("λ = 0", NONE),
-            plan.strengths[-1]: (f"λ = {words.value(plan.strengths[-1])}", STRONGEST),
+            plan.strengths[-1]: (f"λ = {format.value(plan.strengths[-1])}", STRONGEST),
         }
         drawn = [_line(rows, plan, strength, *how) for strength, how in shown.items()]
         title = " · ".join(
-            str(row[k]) if k == "subject" else words.setting(k, row[k]) for k in keys
+            str(row[k]) if k == "subject" else format.setting(k, row[k]) for k in keys
         )
-        title += f" (λ* = {words.value(row['strength_star'])})"
+        title += f" (λ* = {format.value(row['strength_star'])})"
         panels.append(Panel(title, [line for line in drawn if len(line.x) > 1]))
     panels = [panel for panel in panels if panel.lines]
     if not panels:
@@ -51,14 +51,14 @@ def chart(curves: pd.DataFrame, plan: Layout, found: Findings) -> Chart | None:
         f"Validation {plan.unit.metric} during training, {who}with 95 % intervals over the seeds "
         "whose run did not diverge. "
         + (
-            f"{words.capital(words.long_name(plan.axis))} at its least, middle and largest."
+            f"{format.capital(format.long_name(plan.axis))} at its least, middle and largest."
             if plan.axis
             else "The encoders with the largest held-out gain and with the largest harm."
         ),
         f"Line charts of validation {plan.unit.metric} against training step. Panels: "
         f"{'; '.join(panel.title for panel in panels)}.",
         partial(
-            lines.draw,
+            small_multiples.draw,
             panels,
             Frame(
                 "training step",
@@ -87,7 +87,7 @@ def _line(rows: pd.DataFrame, plan: Layout, strength: float, label: str, look: L
     rows = rows[rows["strength"] == strength]
     by_seed = rows.pivot_table(index="step", columns="seed", values="value")  # mean over encoders
     found = [
-        effects.mean_interval(values[np.isfinite(values)], plan.share)
+        differences.mean_interval(values[np.isfinite(values)], plan.share)
         for values in by_seed.to_numpy()
     ]
     y, low, high = (

@@ -4,8 +4,8 @@ from html import escape
 from typing import Any
 
 from redalign_jax.config import BALANCED
-from redalign_jax.report import tables, words
-from redalign_jax.report.layout import Layout
+from redalign_jax.report import format, tables
+from redalign_jax.report.facets import Layout
 
 READ = {
     "last": "Encoders after the last step",
@@ -21,7 +21,7 @@ def section(comparisons: dict[str, Any], plan: Layout) -> str:
     """The section, empty where the sweep had no balanced runs."""
     if not comparisons:
         return ""
-    setting = ", ".join(f"{words.short_name(k)} = {v:g}" for k, v in BALANCED.items())
+    setting = ", ".join(f"{format.short_name(k)} = {v:g}" for k, v in BALANCED.items())
     parts = [
         '<section id="balanced"><h2>One setting for all: the balanced mechanism</h2>',
         f"<p>Encoders are aligned strongly for half of training, pairs that probably share their "
@@ -39,7 +39,7 @@ def section(comparisons: dict[str, Any], plan: Layout) -> str:
 def _shown(row: dict[str, Any], name: str, plan: Layout) -> str:
     """A number, its own interval, and a mark where it is shown among all of the section."""
     value, low, high = (
-        words.number(v * plan.unit.scale, plan.unit.digits, True)
+        format.number(v * plan.unit.scale, plan.unit.digits, True)
         for v in (row[f"{name}{end}"] for end in _ENDS)
     )
     kind, mark = {1: ("up", "▲"), -1: ("down", "▼"), 0: ("none", "")}[row[f"{name}_shown"]]
@@ -58,12 +58,12 @@ def _said(comparisons: dict[str, Any], plan: Layout) -> str:
         best, own = max(fixed, key=lambda row: row["change"]), rows["balanced"]
         change, ahead = (
             "{} [{}, {}]".format(
-                *(words.number(row[f"{name}{e}"] * unit.scale, unit.digits, True) for e in _ENDS)
+                *(format.number(row[f"{name}{e}"] * unit.scale, unit.digits, True) for e in _ENDS)
             )
             for row, name in ((own, "change"), (best, "advantage"))
         )
-        worst = words.number(own["worst"] * unit.scale, unit.digits, True)
-        star = words.value(best["setting"])
+        worst = format.number(own["worst"] * unit.scale, unit.digits, True)
+        star = format.value(best["setting"])
         said.append(
             f"{lead} the {unit.change_name} is {change} {unit.change} against λ = 0 "
             f"({_SHOWN[own['change_shown']]}), and {ahead} against the single λ that is best here, "
@@ -86,9 +86,9 @@ def _overall(table: dict[str, Any], plan: Layout, title: str) -> str:
         name = row["setting"]
         rows.append(
             [
-                f"λ = {words.value(name)}" if isinstance(name, float) else escape(name),
+                f"λ = {format.value(name)}" if isinstance(name, float) else escape(name),
                 _shown(row, "change", plan),
-                words.number(row["worst"] * plan.unit.scale, plan.unit.digits, True),
+                format.number(row["worst"] * plan.unit.scale, plan.unit.digits, True),
                 "" if name == "balanced" else _shown(row, "advantage", plan),
             ]
         )
@@ -105,14 +105,14 @@ def _encoders(table: dict[str, Any], plan: Layout) -> str:
     keys = [k for k in keys if k in table["encoders"][0]]
     rows = []
     for row in table["encoders"]:
-        cells = [escape(words.setting(k, row[k]).split(" = ")[-1]) for k in keys]
+        cells = [escape(format.setting(k, row[k]).split(" = ")[-1]) for k in keys]
         cells.append(escape(str(row["subject"])))
         cells.append(
-            words.number(row["base"] * plan.unit.scale, plan.unit.digits) + plan.unit.suffix
+            format.number(row["base"] * plan.unit.scale, plan.unit.digits) + plan.unit.suffix
         )
-        cells += [_shown(row, "change", plan), words.value(row["best_strength"])]
+        cells += [_shown(row, "change", plan), format.value(row["best_strength"])]
         rows.append([*cells, _shown(row, "shortfall", plan)])
-    header = [*(words.short_name(k) for k in keys), "encoder", f"{plan.unit.metric} at λ = 0"]
+    header = [*(format.short_name(k) for k in keys), "encoder", f"{plan.unit.metric} at λ = 0"]
     header += ["balanced changes it by", "its best fixed λ", "which is better by"]
     caption = f"In {plan.unit.change}; the best fixed λ is read at seeds it was not chosen on"
     return tables.html(header, rows, len(keys) + 1, caption)

@@ -5,14 +5,14 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from redalign_jax.law import effects
-from redalign_jax.report import heatmap, lines, looks, words
-from redalign_jax.report import layout as layouts
+from redalign_jax.analysis import differences
+from redalign_jax.report import facets as layouts
+from redalign_jax.report import format, heatmap, small_multiples, style
+from redalign_jax.report.facets import Layout
 from redalign_jax.report.findings import Findings
-from redalign_jax.report.layout import Layout
-from redalign_jax.report.lines import Frame, Line, Panel
-from redalign_jax.report.looks import Look
 from redalign_jax.report.render import Chart
+from redalign_jax.report.small_multiples import Frame, Line, Panel
+from redalign_jax.report.style import Look
 
 MOST_ROWS, MOST_PANELS = 60, 48
 
@@ -20,10 +20,10 @@ MOST_ROWS, MOST_PANELS = 60, 48
 def along(plan: Layout, found: Findings) -> Chart:
     """λ*, the held-out gain and the change at the strongest setting against the task axis."""
     best = pd.concat([found.shared, found.mean], ignore_index=True)
-    named = dict(zip(plan.encoders, looks.unordered(len(plan.encoders)), strict=True))
-    named[layouts.MEAN] = looks.PLAIN
-    ticks = tuple(words.value(s) for s in plan.strengths)
-    strongest = f"λ = {words.value(plan.strengths[-1])}"
+    named = dict(zip(plan.encoders, style.unordered(len(plan.encoders)), strict=True))
+    named[layouts.MEAN] = style.PLAIN
+    ticks = tuple(format.value(s) for s in plan.strengths)
+    strongest = f"λ = {format.value(plan.strengths[-1])}"
     if (best["strongest"] < plan.strengths[-1]).any():  # some runs are still under way
         strongest = "the strongest"
     scale = plan.unit.scale
@@ -43,7 +43,7 @@ def along(plan: Layout, found: Findings) -> Chart:
             Panel(f"{prefix}held-out gain", gains, zero=True, y_label=plan.unit.change),
             Panel(f"{prefix}change at {strongest}", harms, zero=True, y_label=plan.unit.change),
         ]
-    axis = words.long_name(plan.axis)
+    axis = format.long_name(plan.axis)
     more = ""
     if len(panels) > MOST_PANELS:
         more = f" The first {MOST_PANELS} of {len(panels)} panels; the table below has all."
@@ -56,14 +56,14 @@ def along(plan: Layout, found: Findings) -> Chart:
         "best strength’s true gain. The last: at the strongest λ. Each interval is for itself. "
         f"“{layouts.MEAN}” averages the encoders' curves before λ* is chosen."
         + more
-        + words.bits_are_not_information(plan.axis),
+        + format.bits_are_not_information(plan.axis),
         f"Three line charts against {axis}: best strength, held-out gain, change at the strongest.",
         partial(
-            lines.draw,
+            small_multiples.draw,
             panels,
             Frame(
                 axis,
-                x_ticks=tuple(map(words.value, plan.values)),
+                x_ticks=tuple(map(format.value, plan.values)),
                 height=2.1,
                 columns=3,
                 shared=False,
@@ -87,8 +87,8 @@ def _places(strengths: np.ndarray, plan: Layout) -> np.ndarray:
 
 def everyone(results: pd.DataFrame, plan: Layout, found: Findings) -> Chart:
     """A map of task and encoder × λ, with λ* boxed."""
-    curve = effects.curves(layouts.symmetric(results), plan.metric)
-    sure = effects.widened(curve, int((curve["change"] != 0).sum()))
+    curve = differences.curves(layouts.symmetric(results), plan.metric)
+    sure = differences.widened(curve, int((curve["change"] != 0).sum()))
     curve = curve.assign(change_low=sure["change_low"], change_high=sure["change_high"])
     rows = []
     for title, part in layouts.parts(curve, plan.panels):
@@ -129,7 +129,7 @@ def everyone(results: pd.DataFrame, plan: Layout, found: Findings) -> Chart:
         partial(
             heatmap.draw,
             rows,
-            tuple(map(words.value, plan.strengths)),
+            tuple(map(format.value, plan.strengths)),
             plan.unit.digits,
             "alignment strength λ",
         ),

@@ -9,19 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from redalign_jax.law import effects
+from redalign_jax.analysis import differences
 from redalign_jax.report import (
+    format,
     law_text,
     mechanism,
     published,
     reading,
     regime_map,
+    sentences,
     tables,
-    verdict,
-    words,
 )
+from redalign_jax.report.facets import Layout
 from redalign_jax.report.findings import Findings
-from redalign_jax.report.layout import Layout
 from redalign_jax.report.render import Drawn
 
 STYLE = Path(__file__).with_name("style.css")
@@ -47,7 +47,7 @@ def build(
       drawn: the figures, in reading order.
       decomposed: the section about information, if any.
     """
-    said = verdict.of(plan, found, summary["trends"])
+    said = sentences.of(plan, found, summary["trends"])
     source = about["config"]["data"].get("source", "experiment")
     said_of = {
         "law": _list(law_text.sentences(summary["law"], plan)),
@@ -101,7 +101,7 @@ def document(title: str, body: Sequence[str]) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(words.glued(text))
+    return escape(format.glued(text))
 
 
 def _list(items: Sequence[str]) -> str:
@@ -118,7 +118,7 @@ def _list(items: Sequence[str]) -> str:
 
 
 def _counts(summary: dict[str, Any], results: pd.DataFrame) -> str:
-    role = effects.columns(results)
+    role = differences.columns(results)
     tasks = len(results[role.tasks].drop_duplicates()) if role.tasks else 1
     settings = len(results[[*role.others, *role.strengths]].drop_duplicates())
     lost = summary["diverged"]
@@ -158,9 +158,9 @@ def _setup(config: dict[str, Any]) -> str:
 
 def _values(field: Any) -> str:
     if not isinstance(field, list):
-        return "" if field is None else words.value(field)
+        return "" if field is None else format.value(field)
     return ", ".join(
-        f"({', '.join(map(words.value, v))})" if isinstance(v, list) else words.value(v)
+        f"({', '.join(map(format.value, v))})" if isinstance(v, list) else format.value(v)
         for v in field
     )
 

@@ -4,9 +4,9 @@ from html import escape
 
 import pandas as pd
 
-from redalign_jax.law import conclusions, effects, strengths
-from redalign_jax.report import tables, words
-from redalign_jax.report.layout import Layout
+from redalign_jax.analysis import conclusions, differences, strengths
+from redalign_jax.report import format, tables
+from redalign_jax.report.facets import Layout
 
 
 def section(plan: Layout, results: pd.DataFrame) -> str:
@@ -33,7 +33,7 @@ def section(plan: Layout, results: pd.DataFrame) -> str:
         f"the two directions{_tables(results)}. If alignment changed nothing"
         + (" on these test rows" if _fixed(results) else "")
         + ", the page would show any ▲ or ▼ at all with probability 5 % at most.",
-        "Speaks of": f"{words.capital(conclusions.speaks_of(results))}: seeds differ in "
+        "Speaks of": f"{format.capital(conclusions.speaks_of(results))}: seeds differ in "
         f"{_differ(results)}.",
     }
     if (results["metric"] == f"bayes_{plan.metric}").any():
@@ -50,8 +50,8 @@ def section(plan: Layout, results: pd.DataFrame) -> str:
             "R counts the relevant bits that both modalities see, not information: R = 0 is not "
             "zero redundancy in nats."
         )
-    terms = {name: words.glued(text) for name, text in terms.items()}
-    items = "".join(f"<li>{escape(words.glued(text))}</li>" for text in limits)
+    terms = {name: format.glued(text) for name, text in terms.items()}
+    items = "".join(f"<li>{escape(format.glued(text))}</li>" for text in limits)
     return (
         f'<section id="reading"><h2>How to read this page</h2>{tables.pairs(terms)}'
         f"<h3>What it does not show</h3><ul>{items}</ul></section>"
@@ -66,17 +66,17 @@ def margin(plan: Layout) -> str:
 
 
 def worst(results: pd.DataFrame) -> str:
-    """What diverged encoders count as; see `effects.settled`."""
-    if effects.quality_metric(results)[1] < 0:
+    """What diverged encoders count as; see `differences.settled`."""
+    if differences.quality_metric(results)[1] < 0:
         return "the largest error of the same task and encoder"
-    if (results["metric"] == effects.MAJORITY).any():
+    if (results["metric"] == differences.MAJORITY).any():
         return "the accuracy of the most frequent class alone"
     return "an accuracy of 0"
 
 
 def _resplit(results: pd.DataFrame) -> str:
     """What the splits do to intervals; nothing where seeds are independent."""
-    share = effects.share(results)
+    share = differences.share(results)
     if not share:
         return ""
     how, more = "split the same rows again", ""
@@ -85,7 +85,7 @@ def _resplit(results: pd.DataFrame) -> str:
         more = " What is peculiar to these rows is in every number, and no interval holds it."
     return (
         f" Seeds {how}, so they are not independent: standard errors are s·√(1/J + "
-        f"{words.number(share, 2)}) for J seeds, the second number being n_test / (N − n_test)."
+        f"{format.number(share, 2)}) for J seeds, the second number being n_test / (N − n_test)."
         + more
     )
 
@@ -96,11 +96,11 @@ def _tables(results: pd.DataFrame) -> str:
 
 
 def _fixed(results: pd.DataFrame) -> bool:
-    return effects.FIXED in results and bool(results[effects.FIXED].any())
+    return differences.FIXED in results and bool(results[differences.FIXED].any())
 
 
 def _differ(results: pd.DataFrame) -> str:
-    if not effects.share(results):
+    if not differences.share(results):
         return "the rows drawn for them, the initial weights and the batches"
     if _fixed(results):
         return "the labelled rows, the initial weights and the batches, not in the test rows"

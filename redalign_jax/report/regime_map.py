@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from redalign_jax.law import regimes
-from redalign_jax.report import heatmap, tables, words
+from redalign_jax.analysis import regimes
+from redalign_jax.report import format, heatmap, tables
+from redalign_jax.report.facets import Layout
 from redalign_jax.report.heatmap import Row
-from redalign_jax.report.layout import Layout
 from redalign_jax.report.render import Chart
 
 MOST = 60  # rows of a map
@@ -37,7 +37,7 @@ def _chart(table: pd.DataFrame, keys: list[str], stopped: bool) -> Chart:
     shown = []
     for place, part in table.groupby(down, sort=True) if down else [((), table)]:
         part = part.set_index(across).reindex(values)
-        names = [words.setting(k, v) for k, v in zip(down, place, strict=True)]
+        names = [format.setting(k, v) for k, v in zip(down, place, strict=True)]
         numbers = (
             part[f"strength_star_spearman{end}"].to_numpy(float) for end in ("", "_low", "_high")
         )
@@ -50,13 +50,13 @@ def _chart(table: pd.DataFrame, keys: list[str], stopped: bool) -> Chart:
     if len(shown) > MOST:
         caption += f" The first {MOST} of {len(shown)} rows; the table below has all."
         shown = shown[:MOST]
-    name = words.long_name(across)
+    name = format.long_name(across)
     return Chart(
         "regimes_early" if stopped else "regimes",
         "Where the law holds" + (", stopped early" if stopped else ""),
         caption + (" Encoders are read at their best validation step." if stopped else ""),
-        f"A table of colours: {', '.join(map(words.long_name, down))} by {name}.",
-        partial(heatmap.draw, shown, tuple(map(words.value, values)), 2, name),
+        f"A table of colours: {', '.join(map(format.long_name, down))} by {name}.",
+        partial(heatmap.draw, shown, tuple(map(format.value, values)), 2, name),
     )
 
 
@@ -79,11 +79,11 @@ def sentences(rows: list[dict[str, Any]], overview: list[dict[str, Any]]) -> lis
         for axis in _keys(table):
             mine = [o for o in overview if o["axis"] == axis and o["metric"] == metric]
             parts = [
-                f"{row['strong'] + row['weak']} of {row['regimes']} at {words.value(row['value'])}"
+                f"{row['strong'] + row['weak']} of {row['regimes']} at {format.value(row['value'])}"
                 + (f" (turned in {row['turned']})" if row["turned"] else "")
                 for row in mine
             ]
-            said.append(f"{lead}, by {words.long_name(axis)}: shown in {', '.join(parts)}.")
+            said.append(f"{lead}, by {format.long_name(axis)}: shown in {', '.join(parts)}.")
     return said
 
 
@@ -94,14 +94,14 @@ def overview_table(overview: list[dict[str, Any]], plan: Layout) -> str:
     body = []
     for row in overview:
         gain, harm = (
-            words.number(row[k] * plan.unit.scale, plan.unit.digits, True)
+            format.number(row[k] * plan.unit.scale, plan.unit.digits, True)
             for k in ("gain_most", "harm_least")
         )
         shown = f"{row['strong'] + row['weak']} of {row['regimes']}"
         read = "stopped early" if row["metric"].startswith("early_") else "at the end"
-        cells = [escape(words.long_name(row["axis"])), escape(words.value(row["value"])), read]
+        cells = [escape(format.long_name(row["axis"])), escape(format.value(row["value"])), read]
         body.append(
-            [*cells, shown, str(row["turned"]), words.number(row["spearman"], 2), gain, harm]
+            [*cells, shown, str(row["turned"]), format.number(row["spearman"], 2), gain, harm]
         )
     caption = f"Means over the regimes of one value; changes in {plan.unit.change} against λ = 0"
     return tables.html(header, body, 3, caption)
@@ -113,7 +113,7 @@ def table(rows: list[dict[str, Any]], plan: Layout) -> str:
         return ""
     frame = pd.DataFrame(rows)
     keys = _keys(frame)
-    header = [*(words.short_name(k) for k in keys), "read", "ρ of λ*", "law"]
+    header = [*(format.short_name(k) for k in keys), "read", "ρ of λ*", "law"]
     header += [
         f"{what}, {end} shared"
         for end in ("least", "most")
@@ -121,12 +121,12 @@ def table(rows: list[dict[str, Any]], plan: Layout) -> str:
     ]
     body = []
     for row in rows:
-        cells = [escape(words.value(row[k])) for k in keys]
+        cells = [escape(format.value(row[k])) for k in keys]
         cells.append("stopped early" if row["metric"].startswith("early_") else "at the end")
         cells.append(_interval(row, "strength_star_spearman", 1, 2))
         cells.append(row["law"])
         for end in ("least", "most"):
-            cells.append(words.value(round(row[f"strength_star_{end}"], 3)))
+            cells.append(format.value(round(row[f"strength_star_{end}"], 3)))
             for outcome in ("held_out_gain", "harm"):
                 cells.append(_plain(row, f"{outcome}_{end}", plan))
         body.append(cells)
@@ -147,7 +147,7 @@ def _interval(row: dict[str, Any], name: str, scale: float, digits: int) -> str:
 def _plain(row: dict[str, Any], name: str, plan: Layout) -> str:
     """A change and its interval without a mark: by itself none of many is a finding."""
     value, low, high = (
-        words.number(row[f"{name}{e}"] * plan.unit.scale, plan.unit.digits, True)
+        format.number(row[f"{name}{e}"] * plan.unit.scale, plan.unit.digits, True)
         for e in ("", "_low", "_high")
     )
     return f'{value} <span class="ci">[{low}, {high}]</span>'

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from redalign_jax.report.looks import STYLE
+from redalign_jax.report.style import STYLE
 
 WIDE, NARROW = 7.2, 3.7  # inches: a page of a paper, a phone
 DPI = 220

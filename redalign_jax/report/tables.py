@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from redalign_jax.law import conclusions, effects, simultaneous
-from redalign_jax.report import words
+from redalign_jax.analysis import conclusions, differences, simultaneous
+from redalign_jax.report import format
+from redalign_jax.report.facets import Layout
 from redalign_jax.report.findings import Findings
-from redalign_jax.report.layout import Layout
 
 
 def html(header: Sequence[str], rows: Sequence[Sequence[str]], names: int, caption: str) -> str:
@@ -50,10 +50,10 @@ def interval(
     shown_as: tuple[str, str] | None = None,
 ) -> str:
     """A change with its interval and a mark: ▲ above 0, ▼ below 0, unless `shown_as` says which."""
-    shown = words.number(value * scale, digits, True)
+    shown = format.number(value * scale, digits, True)
     if not np.isfinite(low):
         return shown
-    ends = (words.number(v * scale, digits, True) for v in (low, high))
+    ends = (format.number(v * scale, digits, True) for v in (low, high))
     kind, mark = shown_as or (UP if low > 0 else DOWN if high < 0 else NONE)
     return (
         f'<span class="{kind}"><span class="mark">{mark}</span>{shown}</span> '
@@ -73,7 +73,7 @@ def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
         limit = known.groupby(keys, as_index=False)["value"].mean()
         table = table.merge(limit.rename(columns={"value": "limit"}), on=keys, how="left")
     unit = plan.unit
-    header = [*(words.short_name(k) for k in keys[:-1]), "encoder", f"{unit.metric} at λ = 0"]
+    header = [*(format.short_name(k) for k in keys[:-1]), "encoder", f"{unit.metric} at λ = 0"]
     header += ["best possible"] if len(known) else []
     beside = {"majority": "most frequent class alone", "balanced": "balanced accuracy at λ = 0"}
     beside = {name: title for name, title in beside.items() if name in table}
@@ -83,14 +83,14 @@ def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
     header += ["change at the strongest λ", "p of it", "verdict"]
     rows = []
     for row in table.to_dict("records"):
-        cells = [escape(words.setting(k, row[k]).split(" = ")[-1]) for k in keys[:-1]]
+        cells = [escape(format.setting(k, row[k]).split(" = ")[-1]) for k in keys[:-1]]
         cells.append(escape(str(row["subject"])))
         for column in ("base", "limit", *beside):
             if column in row:
-                cells.append(words.number(row[column] * unit.scale, unit.digits) + unit.suffix)
-        star = words.value(row["strength_star"])
+                cells.append(format.number(row[column] * unit.scale, unit.digits) + unit.suffix)
+        star = format.value(row["strength_star"])
         if row["seeds"] > 1:
-            ends = (words.value(row[f"strength_star_{e}"]) for e in ("low", "high"))
+            ends = (format.value(row[f"strength_star_{e}"]) for e in ("low", "high"))
             star += f' <span class="ci">[{", ".join(ends)}]</span>'
         cells.append(star)
         for name, p, early, kind in (
@@ -113,19 +113,19 @@ def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
 
 def directed(results: pd.DataFrame, plan: Layout) -> str:
     """Every setting in which encoders had strengths of their own: what it does to each."""
-    role = effects.columns(results)
+    role = differences.columns(results)
     own = [c for c in role.strengths if c != "strength"]
     runs = results[results["strength"].isna() | (results["strength"] == 0)]
-    curve = effects.curves(runs, plan.metric)
+    curve = differences.curves(runs, plan.metric)
     curve = curve[curve["strength"].isna()]
-    sure = effects.widened(curve, len(curve))
+    sure = differences.widened(curve, len(curve))
     curve = curve.assign(sure_low=sure["change_low"], sure_high=sure["change_high"])
     keys = [*([plan.axis] if plan.axis else []), *plan.panels, *own]
     rows = []
     for values, group in curve.groupby(keys, sort=False):
         rows_of = {row["subject"]: row for row in group.to_dict("records")}
         cells = [
-            escape(words.setting(k, v).split(" = ")[-1]) for k, v in zip(keys, values, strict=True)
+            escape(format.setting(k, v).split(" = ")[-1]) for k, v in zip(keys, values, strict=True)
         ]
         for encoder in plan.encoders:
             row = rows_of.get(encoder)
@@ -136,7 +136,7 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
             kind = UP if row["sure_low"] > 0 else DOWN if row["sure_high"] < 0 else NONE
             cells.append(interval(*ends, plan.unit.scale, plan.unit.digits, kind))
         rows.append(cells)
-    names = [words.short_name(k) for k in keys[: -len(own)]]
+    names = [format.short_name(k) for k in keys[: -len(own)]]
     names += [f"λ of {c.removeprefix('strength_')}" for c in own]
     return html(
         [*names, *plan.encoders],
@@ -149,16 +149,16 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
 
 def diverged(results: pd.DataFrame) -> str:
     """In how many runs an encoder diverged, at every setting where one did."""
-    role = effects.columns(results)
+    role = differences.columns(results)
     settings = [*role.others, *role.strengths]
     by = [*role.tasks, "seed", *settings]
     runs = results.groupby(by, sort=False, dropna=False)["diverged"].any()
     rows = []
     for values, group in runs.groupby(settings, sort=False, dropna=False):
         if group.any():
-            cells = ["–" if pd.isna(v) else escape(words.value(v)) for v in values]
+            cells = ["–" if pd.isna(v) else escape(format.value(v)) for v in values]
             rows.append([*cells, f"{int(group.sum())} of {len(group)}"])
-    header = [words.short_name(c) for c in settings]
+    header = [format.short_name(c) for c in settings]
     return html([*header, "diverged runs"], rows, len(settings), "Diverged runs by setting")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from redalign_jax.advise import decide, pilot
+from redalign_jax.advise import cross_validate, decide
 
 REPEATS, EXAMPLES = 400, 300
 SPREAD = 0.04  # of a fold's gain, in accuracy
@@ -16,11 +16,15 @@ SPREAD = 0.04  # of a fold's gain, in accuracy
 
 def gains(rng, names, mean):
     """{encoder: (folds, candidates)} with these mean gains; 0 at strength 0."""
-    count = len(pilot.candidates(names))
+    count = len(cross_validate.candidates(names))
     found = {}
     for name in names:
-        fold = rng.standard_normal((pilot.FOLDS, 1)) + rng.standard_normal() / np.sqrt(pilot.FOLDS)
-        values = mean + SPREAD * (0.7 * fold + 0.7 * rng.standard_normal((pilot.FOLDS, count)))
+        fold = rng.standard_normal((cross_validate.FOLDS, 1)) + rng.standard_normal() / np.sqrt(
+            cross_validate.FOLDS
+        )
+        values = mean + SPREAD * (
+            0.7 * fold + 0.7 * rng.standard_normal((cross_validate.FOLDS, count))
+        )
         values[:, 0] = 0
         found[name] = pd.DataFrame(values)
     return found

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from redalign_jax.law import across, correlation, factors, points, regimes, strengths
+from redalign_jax.analysis import across, correlation, factors, points, regimes, strengths
 
 RESAMPLES = 100
 PLACES = np.arange(5)

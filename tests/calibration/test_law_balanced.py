@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from redalign_jax.law import balanced
+from redalign_jax.analysis import balanced
 
 STRENGTHS = (0.0, 0.3, 1.0, 4.0)
 TASKS = range(3)

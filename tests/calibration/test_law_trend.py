@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from redalign_jax.law import correlation
+from redalign_jax.analysis import correlation
 
 WORLDS = 80
 RESAMPLES = 150

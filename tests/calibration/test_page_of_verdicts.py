@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from simulated import fresh, resplit, responses
+from helpers.simulated import fresh, resplit, responses
 
-from redalign_jax.law import effects, simultaneous, strengths
-from redalign_jax.law.trend import relation
+from redalign_jax.analysis import differences, simultaneous, strengths
+from redalign_jax.analysis.trend import relation
 
 TEST = 0.25
 SHARE = TEST / (1 - TEST)
@@ -64,11 +64,11 @@ def test_harm_covers_over_fresh_draws_and_over_splits(covers):
         (resplit(rng, (600, 1, 10, 1), test=TEST), SHARE),
         (resplit(rng, (600, 1, 6, 1), test=0.4), 0.4 / 0.6),
     ):
-        ends = [effects.mean_interval(page[0, :, 0], share) for page in changes]
+        ends = [differences.mean_interval(page[0, :, 0], share) for page in changes]
         truth = -0.02 if share == 0 else 0.0
         _, low, high = np.array(ends).T
         covers(low, high, truth)
-    naive = [effects.mean_interval(page[0, :, 0]) for page in changes]
+    naive = [differences.mean_interval(page[0, :, 0]) for page in changes]
     _, low, high = np.array(naive).T
     assert np.mean((low <= 0) & (high >= 0)) < 0.88
 
@@ -123,9 +123,9 @@ def test_cells_of_a_map_are_bold_together(at_most):
     changes = fresh(np.random.default_rng(6), (150, 1, 6, 30), rho=0.2)[:, 0]
     bold = []
     for page in changes:
-        ends = np.array([effects.mean_interval(column) for column in page.T])
+        ends = np.array([differences.mean_interval(column) for column in page.T])
         curve = pd.DataFrame(ends, columns=["change", "change_low", "change_high"]).assign(seeds=6)
-        wide = effects.widened(curve, len(curve))
+        wide = differences.widened(curve, len(curve))
         bold.append(((wide["change_low"] > 0) | (wide["change_high"] < 0)).any())
     at_most(bold, 0.05)
 

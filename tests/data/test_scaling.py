@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redalign_jax.data import scaling, splits
-from redalign_jax.data.task import lengths, to_float
 from redalign_jax.errors import UserError
+from redalign_jax.task import lengths, to_float
 
 
 @given(n=st.integers(2, 12), t=st.integers(1, 7), d=st.integers(1, 4), seed=st.integers(0, 2**31))

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from redalign_jax import pid
-from redalign_jax.data import redundancy_bits
+from redalign_jax.data.sources import redundancy_bits
 from redalign_jax.errors import UserError
-from redalign_jax.pid import checks, crossfit, intervals, tables
+from redalign_jax.pid import checks, crossfit, discretise, intervals
 
 N = 1200
 KEY = jax.random.key(0)
@@ -180,8 +180,10 @@ def test_no_class_goes_without_a_cluster():
     y = np.arange(2000) % 40
     log_p = np.log(np.where(np.eye(40)[y] > 0, 0.9, 0.1 / 39))
     log_p += 1e-3 * rng.standard_normal(log_p.shape)
-    cluster = tables.clusters(log_p, 40, rng)
-    assert tables.information(tables.counted(cluster, y, (40, 40))) == pytest.approx(np.log(40))
+    cluster = discretise.clusters(log_p, 40, rng)
+    assert discretise.information(discretise.counted(cluster, y, (40, 40))) == pytest.approx(
+        np.log(40)
+    )
     with pytest.raises(UserError, match="^clusters: 12 is below 40 classes"):
         pid.estimate(log_p, log_p, y, KEY, **FAST)
     with pytest.raises(UserError, match="^y: 100 classes; at most 64"):
@@ -295,12 +297,14 @@ def test_the_bias_of_counts_is_taken_out(classes, alpha):
         cluster = rng.integers(0, 20, n)
         y = np.sum(rng.random((n, 1)) > np.cumsum(given, axis=1)[cluster, :-1], axis=1)
         log_p = np.log(np.maximum(given, 1e-300))[cluster]
-        table = tables.table(cluster, y, tables.bias(cluster, log_p, np.arange(n), 20, rng), shape)
+        table = discretise.table(
+            cluster, y, discretise.bias(cluster, log_p, np.arange(n), 20, rng), shape
+        )
         counts = np.histogram2d(cluster, y, bins=(np.arange(21), np.arange(classes + 1)))[0] / n
         np.testing.assert_allclose(table.sum(0), counts.sum(0), atol=1e-12)
         np.testing.assert_allclose(table.sum(1), counts.sum(1), atol=1e-12)
-        plain.append(tables.information(counts))
-        corrected.append(tables.information(table))
-    true = tables.information(given / 20)
+        plain.append(discretise.information(counts))
+        corrected.append(discretise.information(table))
+    true = discretise.information(given / 20)
     assert np.mean(plain) - true > 0.01
     assert abs(np.mean(corrected) - true) < 0.005

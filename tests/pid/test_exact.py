@@ -2,12 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from broja_reference import GATES, gate, random_table, union_information
+from helpers.broja_reference import GATES, gate, random_table, union_information
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redalign_jax import pid
-from redalign_jax.data import redundancy_bits
+from redalign_jax.data.sources import redundancy_bits
 from redalign_jax.errors import UserError
 from redalign_jax.pid import solver
 

@@ -8,28 +8,28 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
-import planted
 import pytest
+from helpers import planted
 from matplotlib import rc_context
 from matplotlib.text import Text
 from scipy import stats
 
 from redalign_jax import report
+from redalign_jax.analysis import conclusions, differences, strengths
+from redalign_jax.analysis.trend import trend
 from redalign_jax.errors import UserError
-from redalign_jax.law import conclusions, effects, strengths
-from redalign_jax.law.trend import trend
 from redalign_jax.report import (
     charts,
+    facets,
     findings,
+    format,
     law_figure,
     law_text,
-    layout,
     regime_map,
     render,
-    verdict,
-    words,
+    sentences,
 )
-from redalign_jax.report.looks import STYLE
+from redalign_jax.report.style import STYLE
 
 NAN = float("nan")
 MEASURES = ("cka", "unbiased_cka", "svcca", "mutual_knn", "cknna")
@@ -105,7 +105,7 @@ def table(
 
 def learning(results):
     """Learning curves of the runs of a table."""
-    metric, _ = effects.quality_metric(results)
+    metric, _ = differences.quality_metric(results)
     rows = results[results["metric"] == metric].assign(metric=f"valid_{metric}")
     parts = [rows.assign(step=step, value=rows["value"] * step / 100) for step in (50, 100)]
     curves = pd.concat(parts, ignore_index=True)
@@ -263,9 +263,9 @@ def test_redrawing_gives_the_same_bytes(tmp_path):
 
 
 def headline(results):
-    plan = layout.layout(results)
-    trends = [t for axis in effects.columns(results).tasks if (t := trend(results, axis))]
-    return verdict.of(plan, findings.find(results, plan), trends)
+    plan = facets.layout(results)
+    trends = [t for axis in differences.columns(results).tasks if (t := trend(results, axis))]
+    return sentences.of(plan, findings.find(results, plan), trends)
 
 
 def test_headline_says_what_is_so():
@@ -341,7 +341,7 @@ def test_table_holds_the_numbers(tmp_path):
         for seed in range(5):
             rest = np.delete(every, seed, axis=1).mean(axis=1)
             held_out.append(every[np.argmax(rest), seed])
-        gain, held_out = (words.number(v, 1, True) for v in (max(means), np.mean(held_out)))
+        gain, held_out = (format.number(v, 1, True) for v in (max(means), np.mean(held_out)))
         assert cells["held-out gain"].lstrip("▲▼").split(" ")[0] == held_out
         flattered += gain != held_out
         assert cells["verdict"] == ("hurts" if mark else "undecided")
@@ -352,7 +352,7 @@ def test_table_holds_the_numbers(tmp_path):
 def test_main_figure_draws_paired_changes_from_zero():
     results = KINDS["redundancy"]()
     with rc_context(STYLE):
-        (ax,) = charts.change(results, layout.layout(results)).draw(render.WIDE).axes
+        (ax,) = charts.change(results, facets.layout(results)).draw(render.WIDE).axes
     assert [t.get_text() for t in ax.get_xticklabels()] == ["0", "0.3", "1", "4"]
     lines = [line for line in ax.lines if len(line.get_xdata()) == 4]
     for redundancy, line in zip((0, 2, 4, 8), lines, strict=True):
@@ -373,16 +373,16 @@ def test_the_law_is_told_and_drawn_as_it_was_found(tmp_path):
     (found,) = summary["law"]
     shown = Page((tmp_path / "w" / "report.html").read_text())
     rho = next(r for r in found["relations"] if r["outcome"] == "strength_star")
-    ends = (words.number(rho[f"spearman{e}"], 2) for e in ("", "_low", "_high"))
+    ends = (format.number(rho[f"spearman{e}"], 2) for e in ("", "_low", "_high"))
     assert "the best strength rises with the shared fraction" in shown.text
-    assert words.glued("Spearman’s ρ = {} [{}, {}]".format(*ends)) in shown.text
-    plan = layout.layout(results)
+    assert format.glued("Spearman’s ρ = {} [{}, {}]".format(*ends)) in shown.text
+    plan = facets.layout(results)
     several = [row | {"shared_fraction": None} for row in found["together"]]
     told = law_text.sentences([found | {"together": several}], plan)
     assert not any("slopes" in sentence for sentence in told)  # of which none could be fitted
     assert any("slopes" in sentence for sentence in law_text.sentences([found], plan))
     with rc_context(STYLE):
-        chart = law_figure.chart(summary["law"], layout.layout(results))
+        chart = law_figure.chart(summary["law"], facets.layout(results))
         figure = chart.draw(render.WIDE)
     for ax, outcome in zip(figure.axes, law_figure.NAMES, strict=True):
         points = [line for line in ax.lines if len(line.get_xdata()) == 1]
@@ -401,7 +401,7 @@ def test_the_law_is_told_and_drawn_as_it_was_found(tmp_path):
 @pytest.mark.parametrize("width", [render.WIDE, render.NARROW])
 def test_text_of_figures_is_legible(kind, width):
     results = KINDS[kind]()
-    plan = layout.layout(results)
+    plan = facets.layout(results)
     found = findings.find(results, plan)
     summary = conclusions.summarise(results)
     drawn = charts.all_of(results, learning(results), CONFIG, plan, found)

@@ -1,0 +1,1 @@
+"""What every job stands on: devices, processes, the workdir and its tables."""

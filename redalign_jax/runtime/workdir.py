@@ -1,0 +1,125 @@
+"""A workdir: one experiment's files, each written whole or not at all."""
+
+import contextlib
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from redalign_jax.errors import UserError
+from redalign_jax.runtime import locks, processes
+
+LOCK, HOLDER = ".lock", ".holder"
+BLOCKS, CHECKPOINTS = "blocks", "checkpoints"  # there while a sweep is unfinished
+
+
+def write(path: Path, save: Callable[[Path], None]) -> None:
+    """Lets `save` fill a temporary file beside `path`, then renames it: readers see old or new.
+
+    Raises:
+      UserError: it cannot be written; what was there before still is.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
+        save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # a renamed file must not be empty after a power cut
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error).splitlines()[0]
+        raise UserError(f"workdir: {path} cannot be written: {reason}") from None
+    finally:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(workdir: Path) -> Iterator[None]:
+    """Inside, no other job can hold `workdir`, which is made if need be.
+
+    The lock is the file system's: it goes with the process, however that ends. Where there are no
+    locks it is a file that a killed process leaves behind, see `locks.holding`.
+
+    Raises:
+      UserError: another job holds it, it cannot be written, or the processes of this job do not all
+        see the same folder.
+    """
+    with contextlib.ExitStack() as stack:
+        holder = processes.agree(lambda: _lock(workdir, stack))
+        if not processes.all_of(_seen(workdir / HOLDER, holder)):
+            raise UserError(f"workdir: {workdir} is not one folder that every host sees")
+        yield
+
+
+def _seen(path: Path, text: str, seconds: int = 60) -> bool:
+    """Whether `path` holds `text`, within the time a network's file system may take to show it."""
+    for _ in range(seconds):
+        with contextlib.suppress(OSError):
+            if path.read_text() == text:
+                return True
+        time.sleep(1)
+    return False
+
+
+def _lock(workdir: Path, stack: contextlib.ExitStack) -> str:
+    """Locks `workdir` until `stack` is left; returns who holds it."""
+    path = workdir / HOLDER
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(locks.holding(workdir / LOCK))
+    except OSError as error:
+        raise UserError(f"workdir: {workdir} cannot be locked: {error.strerror}") from None
+    except locks.InUse as error:
+        holder = path.read_text() if path.exists() else "another process"
+        raise UserError(f"workdir: {workdir} is in use by {holder}, {error}") from None
+    # in a file of its own: other hosts may not see what is written before a file is closed
+    holder = f"process {os.getpid()} on {platform.node()} since {time.ctime()}"
+    write(path, lambda p: p.write_text(holder))
+    stack.callback(path.unlink, missing_ok=True)
+    return holder
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    text = json.dumps(value, indent=2) + "\n"
+    write(path, lambda p: p.write_text(text))
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+    """The contents of `config.json`.
+
+    Raises:
+      UserError: there is none, or it is not one.
+    """
+    path = workdir / "config.json"
+    try:
+        found = json.loads(path.read_text())
+        found["config"]["data"], found["config"]["hyper"]  # noqa: B018
+    except FileNotFoundError:
+        raise UserError(f"workdir: {workdir} holds no config.json") from None
+    except OSError as error:
+        raise UserError(f"workdir: {path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"workdir: {path} is damaged, and says no more of what the results here are; put it "
+            "back, or name another folder"
+        ) from None
+    return found
+
+
+def plain(config: ConfigDict) -> dict[str, Any]:
+    """`config` as JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(config.to_dict()))

@@ -1,0 +1,272 @@
+"""One block of runs: inputs on the devices, segment after segment, rows of the tables."""
+
+from collections.abc import Callable, Container, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import pandas as pd
+from jax import Array
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+
+from redalign_jax import alignment
+from redalign_jax import config as configs
+from redalign_jax.measures.evaluate import Settings
+from redalign_jax.runtime import coordination, devices, processes, results
+from redalign_jax.sweep import grid
+from redalign_jax.sweep.grid import Group
+from redalign_jax.sweep.program import Program, Shape, fit
+from redalign_jax.task import Task
+from redalign_jax.training.loop import Curve, Data, Plan, State
+from redalign_jax.training.model import Hyper
+
+Table = dict[tuple, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Runs that are trained together.
+
+    Attributes:
+      config: the experiment.
+      group: their tasks.
+      settings: of the whole grid.
+      program: of the group.
+      units: the block's rows: (number of the task in the group, numbers of its settings).
+      tasks: those that this process has loaded, by number.
+    """
+
+    config: ConfigDict
+    group: Group
+    settings: list[dict[str, Any]]
+    program: Program
+    units: list[tuple[int, np.ndarray]]
+    tasks: dict[int, Task] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> np.ndarray:
+        """(rows, settings) numbers of the settings."""
+        return np.array([columns for _, columns in self.units])
+
+    @property
+    def places(self) -> np.ndarray:
+        """(rows, settings) places of the runs in the grid."""
+        count, cells = len(self.settings), self.group.cells
+        return np.array([grid.places(cells[c], columns, count) for c, columns in self.units])
+
+    @property
+    def curve_shapes(self) -> Curve:
+        """Shapes of the whole curves: (evaluations, rows, settings, ...)."""
+        modalities = len(self.group.model.modalities)
+        shape = (self.config.train.evaluations, *self.columns.shape)
+        pairs = len(alignment.pairs(modalities))
+        return Curve((*shape, modalities), (*shape, pairs), (*shape, modalities))
+
+
+class Inputs(NamedTuple):
+    """What a block is trained on, placed."""
+
+    hyper: Hyper
+    seeds: Array
+    data: Data
+
+
+class Carry(NamedTuple):
+    """A block between two segments.
+
+    Attributes:
+      step: optimiser steps done.
+      state: of every run, on the devices.
+      curves: what every segment showed, (evaluations, rows, settings, ...), NaN where it has not
+        been trained; on the host.
+    """
+
+    step: int
+    state: State
+    curves: Curve
+
+
+def compiled(
+    config: ConfigDict, group: Group, setting_count: int, chunk: int = 0, shape: Shape | None = None
+) -> Program:
+    """The program of a group's runs; `chunk` and `shape` as in `program.fit`."""
+    train = config.train
+    batch, examples, neighbours = grid.fitted(config, group.example)
+    return fit(
+        group.model,
+        Plan(train.steps, batch, train.evaluations, config.sweep.batch_devices),
+        Settings(examples, neighbours, config.measure.probe_examples),
+        devices.mesh(config.sweep.batch_devices),
+        (len(group.cells), setting_count),
+        group.example,
+        chunk or config.sweep.chunk,
+        shape,
+    )
+
+
+def cut(
+    config: ConfigDict,
+    group: Group,
+    settings: list[dict[str, Any]],
+    program: Program,
+    done: Container[int] = (),
+) -> Iterator[Block]:
+    """The blocks of a group's runs, those left out whose places in the grid are all `done`."""
+    shape, count = program.shape, len(settings)
+    todo = [
+        (c, columns)
+        for c, columns in grid.units(len(group.cells), count, shape)
+        if any(place not in done for place in grid.places(group.cells[c], columns, count))
+    ]
+    for units in grid.chunks(todo, shape):
+        yield Block(config, group, settings, program, units)
+
+
+def train(
+    block: Block,
+    after: Callable[[Carry], None],
+    carry: Carry | None = None,
+    around: Callable[[], AbstractContextManager] = nullcontext,
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Trains a block to its end and measures it.
+
+    Args:
+      block: what to train.
+      after: called with the carry after every segment.
+      carry: to go on from; None starts.
+      around: gives a context in which each segment is trained.
+
+    Returns:
+      See `finish`.
+    """
+    inputs = load(block)
+    coordination.meet("loaded")
+    carry = carry or start(block, inputs)
+    while carry.step < block.config.train.steps:
+        with around():
+            carry = advance(block, inputs, carry)
+        after(carry)
+    return finish(block, inputs, carry)
+
+
+def load(block: Block) -> Inputs:
+    """Loads this process's tasks and places the block's inputs."""
+    sharding = NamedSharding(devices.mesh(block.config.sweep.batch_devices), P(devices.RUNS))
+    hypers = grid.hyper_arrays(block.settings, len(block.group.model.modalities))
+    seeds = np.array([block.group.cells[c].seed for c, _ in block.units], np.uint32)
+    hyper = Hyper(*(a[block.columns] for a in hypers))
+    local = {}
+    for row in processes.local_rows(sharding, len(block.units)):
+        c = block.units[row][0]
+        if c not in block.tasks:
+            block.tasks[c] = block.group.cells[c].load()
+        local[row] = grid.arrays(block.tasks[c])
+    return Inputs(
+        jax.tree.map(lambda a: processes.place(sharding, a), hyper),
+        processes.place(sharding, seeds),
+        processes.place_rows(sharding, len(block.units), local),
+    )
+
+
+def start(block: Block, inputs: Inputs) -> Carry:
+    """The block before its first step."""
+    curves = Curve(*(np.full(shape, np.nan, np.float32) for shape in block.curve_shapes))
+    return Carry(0, block.program.start(*inputs), curves)
+
+
+def advance(block: Block, inputs: Inputs, carry: Carry) -> Carry:
+    """Trains one segment; the carry that came in is used up."""
+    train = block.config.train
+    state, curve = block.program.segment(*inputs, carry.state, np.int32(carry.step))
+    steps = train.steps // train.evaluations
+    for whole, now in zip(carry.curves, processes.gather(curve), strict=True):
+        whole[carry.step // steps] = now
+    return Carry(carry.step + steps, state, carry.curves)
+
+
+def finish(block: Block, inputs: Inputs, carry: Carry) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Measures the trained block: its rows of the results and of the curves.
+
+    Errors and task losses of a regression are in the user's units. Rows that only fill the block
+    are left out. None on other processes than the first.
+    """
+    measured = processes.gather(block.program.measure(*inputs, carry.state))
+    diverged = processes.gather(carry.state.diverged)
+    if not processes.first():
+        return None
+    _, once = np.unique(block.places, return_index=True)
+    once = np.unravel_index(np.sort(once), block.places.shape)
+    known, facts, scale = _known(block)
+    rows, _ = once
+    names = block.group.model.modalities
+    flags = {name: diverged[once][:, m] for m, name in enumerate(names)}
+    runs = _runs(block, once)
+    seed = runs.columns.get_loc("seed") + 1
+    facts = facts.iloc[rows].reset_index(drop=True)
+    about = pd.concat([runs.iloc[:, :seed], facts, runs.iloc[:, seed:]], axis="columns")
+    columns = _in_units(measured, once, scale)
+    columns |= {key: values[rows] for key, values in known.items()}
+    curves = _in_units(_curve_columns(block, carry.curves), once, scale)
+    return (
+        results.tidy(about, columns, ("subject", "metric"), flags),
+        results.tidy(runs, curves, ("step", "subject", "metric"), flags),
+    )
+
+
+def _in_units(table: Table, once: tuple[np.ndarray, np.ndarray], scale: np.ndarray) -> Table:
+    """The runs `once` of every column; errors and task losses times their row's `scale`."""
+    found = {}
+    for key, values in table.items():
+        unit = scale[once[0]] if key[-1] == "task_loss" or key[-1].endswith("mae") else 1.0
+        found[key] = np.asarray(values[once], np.float64) * unit
+    return found
+
+
+def _curve_columns(block: Block, curves: Curve) -> Table:
+    model, train = block.group.model, block.config.train
+    columns: Table = {}
+    for i in range(train.evaluations):
+        step = (i + 1) * (train.steps // train.evaluations)
+        for m, name in enumerate(model.modalities):
+            columns[step, name, "task_loss"] = curves.task_loss[i, ..., m]
+            sign, metric = (1, "valid_accuracy") if model.classes else (-1, "valid_mae")
+            columns[step, name, metric] = sign * curves.valid[i, ..., m]
+        for k, (a, b) in enumerate(alignment.pairs(len(model.modalities))):
+            pair = f"{model.modalities[a]}|{model.modalities[b]}"
+            columns[step, pair, "alignment_loss"] = curves.alignment_loss[i, ..., k]
+    return columns
+
+
+def _known(block: Block) -> tuple[Table, pd.DataFrame, np.ndarray]:
+    """What is known about the task of every row: as results, as columns, and its target's scale."""
+    known: dict[int, dict] = {}
+    facts, scale = {}, {}
+    for c in dict.fromkeys(c for c, _ in block.units):
+        task = block.tasks.get(c) or block.group.cells[c].load()
+        known[c], scale[c] = dict(task.known), task.target_scale
+        facts[c] = task.facts() | {"resplit": task.resplit, "fixed_test": task.fixed_test}
+        if task.classes:
+            known[c] |= {(name, "majority"): task.majority for name in task.modalities}
+    rows = [known[c] for c, _ in block.units]
+    keys = dict.fromkeys(key for of_task in rows for key in of_task)
+    columns = {key: np.array([of_task.get(key, np.nan) for of_task in rows]) for key in keys}
+    scales = np.array([scale[c] for c, _ in block.units])
+    return columns, pd.DataFrame([facts[c] for c, _ in block.units]), scales
+
+
+def _runs(block: Block, once: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
+    """One row per run: its place in the grid and what identifies it."""
+    cells = [block.group.cells[block.units[row][0]] for row in once[0]]
+    settings = block.columns[once]
+    columns: dict[str, Any] = {"place": block.places[once]}
+    columns |= {name: [cell.columns[name] for cell in cells] for name in cells[0].columns}
+    hyper = results.strength_columns(block.settings, block.group.model.modalities)
+    for name in configs.swept(block.config.hyper):
+        hyper[name] = [s[name] for s in block.settings]
+    if block.config.sweep.balanced:
+        hyper[results.BALANCED] = [False] * (len(block.settings) - 1) + [True]
+    return pd.DataFrame(columns | {name: [v[s] for s in settings] for name, v in hyper.items()})

@@ -1,0 +1,196 @@
+"""The grid of a sweep: its tasks grouped by shape, its settings, and how they are cut up."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from redalign_jax import alignment, data, encoders
+from redalign_jax import config as configs
+from redalign_jax.data import identity, notes
+from redalign_jax.encoders import MLP
+from redalign_jax.errors import UserError
+from redalign_jax.sweep.program import Shape
+from redalign_jax.task import Task
+from redalign_jax.training.loop import Data
+from redalign_jax.training.model import Hyper, Model
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One task of the grid: a point of the task axis with a seed, and an embedding's size.
+
+    Attributes:
+      place: its number in the grid.
+      columns: task axes, `embedding` if it is swept, and seed, as columns of the results.
+      config: the `data` section at this point.
+      embedding: dimensions of the embedding.
+      seed: of samples, splits, init and batches.
+    """
+
+    place: int
+    columns: dict[str, Any]
+    config: ConfigDict
+    embedding: int
+    seed: int
+
+    def load(self) -> Task:
+        """The task."""
+        return data.load(self.config, self.seed)
+
+
+@dataclass
+class Group:
+    """Tasks of equal shapes, which share a program.
+
+    Attributes:
+      model: the choices.
+      example: one task's arrays.
+      cells: the tasks.
+    """
+
+    model: Model
+    example: Data
+    cells: list[Cell] = field(default_factory=list)
+
+
+def arrays(task: Task) -> Data:
+    """What of a task goes to the device."""
+    zero = None if task.classes else np.float32((0.0 - task.target_mean) / task.target_scale)
+    return Data(task.train, task.valid, task.test, zero)
+
+
+def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
+    """The network that `config` describes for this task, at one size of the embedding."""
+    encoder = config.encoder
+    splits = (task.train, task.valid, task.test)
+    inputs = {name: [s.x[m] for s in splits] for m, name in enumerate(task.modalities)}
+    projection = config.alignment.projection
+    learned = config.alignment.learned_temperature
+    return Model(
+        modalities=task.modalities,
+        classes=task.classes,
+        encoders=encoders.build(encoder, inputs, task.kinds, embedding),
+        projector=MLP(tuple(projection[:-1]), projection[-1], encoder.activation)
+        if projection
+        else None,
+        objective=config.alignment.objective,
+        schedule=config.alignment.schedule,
+        learned_temperature=learned,
+        bounded=not learned and min(config.hyper.temperature) >= alignment.BOUNDED_TEMPERATURE,
+        debiased=bool(task.classes)
+        and config.alignment.objective != "vicreg"
+        and (config.sweep.balanced or any(config.hyper.debias)),
+        block=config.alignment.block,
+    )
+
+
+def fitted(config: ConfigDict, example: Data) -> tuple[int, int, int]:
+    """What of a config is cut to the data: pairs per batch, examples compared, neighbours."""
+    examples = min(config.measure.examples, len(example.test.y))
+    return (
+        min(config.train.batch, len(example.train.x[0])),
+        examples,
+        min(config.measure.neighbours, examples - 1),
+    )
+
+
+def _check_task(config: ConfigDict, task: Task) -> None:
+    batch, examples, neighbours = fitted(config, arrays(task))
+    if examples < 4:
+        raise UserError(
+            f"data.test: the test split has {examples} examples, too few to compare; 4 are needed"
+        )
+    for name, asked, got in (
+        ("train.batch", config.train.batch, batch),
+        ("measure.neighbours", config.measure.neighbours, neighbours),
+    ):
+        if got < asked:
+            notes.once(f"{name}: {asked} is cut to {got}, what the data has")
+    for name, size in (("train.batch", batch), ("data.labels", min(batch, len(task.train.y)))):
+        if size % config.sweep.batch_devices:
+            raise UserError(
+                f"{name}: {size} examples in a batch cannot be split evenly over "
+                f"sweep.batch_devices, {config.sweep.batch_devices}"
+            )
+    if any(config.hyper.debias) and not task.classes:
+        raise UserError("hyper.debias: needs classes, and the labels are those of a regression")
+    for strength in config.hyper.strength:
+        if isinstance(strength, tuple) and len(strength) != len(task.modalities):
+            raise UserError(
+                f"hyper.strength: {strength} is not one number per modality, "
+                f"{', '.join(task.modalities)}"
+            )
+
+
+def cells(config: ConfigDict) -> list[Cell]:
+    """All tasks of the grid, in the order of the results."""
+    seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
+    sizes = config.encoder.embedding
+    found = []
+    for (columns, point), size in product(configs.data_points(config.data), sizes):
+        swept = {"embedding": size} if len(sizes) > 1 else {}
+        for seed in seeds:
+            found.append(Cell(len(found), {**columns, **swept, "seed": seed}, point, size, seed))
+    return found
+
+
+def groups(config: ConfigDict) -> list[Group]:
+    """The tasks by shape. The first task of every point is loaded, and checked, for it.
+
+    Raises:
+      UserError: a task that cannot be trained, or that stands twice on the task axis.
+    """
+    found: dict[Any, Group] = {}
+    seen: dict[str, dict[str, Any]] = {}
+    first: Cell | None = None
+    key = None
+    for cell in cells(config):
+        if first is None or cell.config is not first.config or cell.embedding != first.embedding:
+            first = cell
+            task = cell.load()
+            _check_task(config, task)
+            axes = {n: v for n, v in cell.columns.items() if n not in ("embedding", "seed")}
+            identity.check_new(seen, axes, task)
+            model, example = build_model(config, task, cell.embedding), arrays(task)
+            shapes = jax.tree.map(lambda a: (a.shape, a.dtype.str), example)
+            key = (model, tuple(jax.tree.leaves(shapes)))
+            found.setdefault(key, Group(model, example))
+        found[key].cells.append(cell)
+    return list(found.values())
+
+
+def places(cell: Cell, settings: np.ndarray, count: int) -> np.ndarray:
+    """Places in the grid of a task's runs at some of the `count` settings, by number."""
+    return cell.place * count + settings
+
+
+def hyper_arrays(settings: list[dict[str, Any]], modalities: int) -> Hyper:
+    """The settings as arrays: strength (n, M), the others (n,)."""
+    columns = {name: [s[name] for s in settings] for name in Hyper._fields}
+    columns["strength"] = [np.broadcast_to(v, modalities) for v in columns["strength"]]
+    return Hyper(**{name: np.asarray(v, np.float32) for name, v in columns.items()})
+
+
+Unit = tuple[int, np.ndarray]
+
+
+def units(cell_count: int, setting_count: int, shape: Shape) -> list[Unit]:
+    """The rows of a grid's blocks: (number of the task, numbers of its settings).
+
+    One short of settings reaches back.
+    """
+    starts = range(0, setting_count, shape.settings)
+    blocks = [np.arange(shape.settings) + min(s, setting_count - shape.settings) for s in starts]
+    return [(cell, block) for cell in range(cell_count) for block in blocks]
+
+
+def chunks(work: list[Unit], shape: Shape) -> Iterator[list[Unit]]:
+    """Units block by block; one short of rows repeats its last."""
+    for first in range(0, len(work), shape.rows):
+        chunk = work[first : first + shape.rows]
+        yield chunk + chunk[-1:] * (shape.rows - len(chunk))

@@ -1,0 +1,232 @@
+"""A block of runs as one compiled program: vmap over runs, shard_map over devices.
+
+A block is a rectangle of *rows* × *settings*. A row is a task with its seed; all runs of a row
+share data, init and batches, so whatever depends on those alone is computed once per row. Rows are
+the sharded axis.
+"""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from redalign_jax.errors import UserError
+from redalign_jax.measures import evaluate
+from redalign_jax.runtime import devices, processes
+from redalign_jax.runtime.lapack import batch_safe
+from redalign_jax.training import loop
+from redalign_jax.training.loop import Curve, Data, Plan, State
+from redalign_jax.training.model import Hyper, Model
+
+# Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
+# fills it.
+RUNS_PER_CPU_DEVICE, RUNS_PER_ACCELERATOR = 16, 2048
+
+
+class Shape(NamedTuple):
+    """How a grid is cut into blocks.
+
+    Attributes:
+      rows: rows of a block, over all devices.
+      settings: settings of a block.
+    """
+
+    rows: int
+    settings: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """The three compiled steps of a block.
+
+    Attributes:
+      shape: of the block.
+      start: (hyper, seeds, data) → State.
+      segment: (hyper, seeds, data, state, first) → (State, Curve); donates the state.
+      measure: (hyper, seeds, data, state) → metrics by (subject, metric).
+      state: shapes and placement of the state.
+      bytes: of the largest of the three, per device, arguments and outputs included.
+    """
+
+    shape: Shape
+    start: Callable[..., State]
+    segment: Callable[..., tuple[State, Curve]]
+    measure: Callable[..., evaluate.Measured]
+    state: State
+    bytes: int
+
+    @property
+    def runs(self) -> int:
+        """Runs of a block."""
+        return self.shape.rows * self.shape.settings
+
+
+def cut(tasks: int, settings: int, device_count: int, runs_per_device: int) -> Shape:
+    """The block for a grid of `tasks` × `settings` runs: full devices, little padding.
+
+    Args:
+      tasks: tasks times seeds.
+      settings: hyperparameter settings.
+      device_count: devices that share the rows.
+      runs_per_device: target.
+    """
+    share = -(-tasks * settings // device_count)  # runs that one device gets in all
+    widest = max(1, min(settings, runs_per_device, share))
+    blocks = -(-settings // widest)
+    wide = -(-settings // blocks)
+    rows = -(-tasks * blocks // device_count)
+    turns = -(-rows // max(1, runs_per_device // wide))
+    return Shape(-(-rows // turns) * device_count, wide)
+
+
+def _grid(f: Callable, rows: tuple, settings: tuple) -> Callable:
+    """vmap over settings inside vmap over rows."""
+    return jax.vmap(jax.vmap(f, in_axes=settings), in_axes=rows)
+
+
+def _bytes(compiled: jax.stages.Compiled) -> int:
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return 0
+    return (
+        memory.temp_size_in_bytes
+        + memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+    )
+
+
+def compile_block(
+    model: Model,
+    plan: Plan,
+    settings: evaluate.Settings,
+    mesh: Mesh,
+    shape: Shape,
+    example: Data,
+) -> Program:
+    """Compiles for tasks shaped like `example` (one task's arrays on the host)."""
+    runs, everywhere = P(devices.RUNS), P()
+
+    def put(shape: tuple, dtype: np.dtype, spec: P = runs) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+
+    block = (shape.rows, shape.settings)
+    scalars = {name: put(block, jnp.float32) for name in Hyper._fields}
+    hyper = Hyper(**scalars)._replace(strength=put((*block, len(model.modalities)), jnp.float32))
+    seeds = put((shape.rows,), jnp.uint32)
+    data = jax.tree.map(lambda a: put((shape.rows, *a.shape), a.dtype), example)
+    first = put((), jnp.int32, everywhere)
+
+    def sharded(f: Callable, specs: tuple, donate: tuple = ()) -> Callable:
+        mapped = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=runs, check_vma=False)
+        return jax.jit(mapped, donate_argnums=donate)
+
+    def start(hyper: Hyper, seed: Array, data: Data) -> State:
+        return loop.start(model, hyper, jax.random.key(seed), data)
+
+    def segment(
+        hyper: Hyper, seed: Array, data: Data, state: State, first: Array
+    ) -> tuple[State, Curve]:
+        return loop.segment(model, plan, hyper, jax.random.key(seed), data, state, first)
+
+    def measure(hyper: Hyper, seed: Array, data: Data, state: State) -> evaluate.Measured:
+        return evaluate.measure(model, settings, hyper, jax.random.key(seed), data, state)
+
+    if model.one_by_one:
+        segment, measure = batch_safe(segment), batch_safe(measure)
+    start_all = sharded(_grid(start, (0, 0, 0), (0, None, None)), (runs,) * 3)
+    state = jax.tree.map(
+        lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
+    )
+    segment_all = sharded(
+        _grid(segment, (0, 0, 0, 0, None), (0, None, None, 0, None)),
+        (runs, runs, runs, runs, everywhere),
+        donate=(3,),
+    )
+    measure_all = sharded(_grid(measure, (0,) * 4, (0, None, None, 0)), (runs,) * 4)
+    lowered = (
+        start_all.lower(hyper, seeds, data),
+        segment_all.lower(hyper, seeds, data, state, first),
+        measure_all.lower(hyper, seeds, data, state),
+    )
+    with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
+        compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
+    return Program(shape, *compiled, state, bytes=max(map(_bytes, compiled)))
+
+
+def fit(
+    model: Model,
+    plan: Plan,
+    settings: evaluate.Settings,
+    mesh: Mesh,
+    grid: tuple[int, int],
+    example: Data,
+    runs_per_device: int = 0,
+    shape: Shape | None = None,
+) -> Program:
+    """Compiles the largest block, at most `runs_per_device`, whose program fits in memory.
+
+    Args:
+      model: the choices.
+      plan: static numbers of training.
+      settings: static numbers of measuring.
+      mesh: the devices.
+      grid: (tasks × seeds, settings).
+      example: one task's arrays.
+      runs_per_device: by hand; 0 takes what suits the kind of device, halved until the compiled
+        program's own memory analysis stays under `devices.memory_bound()`. Either is halved where
+        memory runs out while compiling.
+      shape: of the block, if it is known and suits the devices.
+
+    Raises:
+      UserError: memory does not suffice to compile for one run per device.
+    """
+    count = mesh.shape[devices.RUNS]
+    bound = processes.least(devices.memory_bound())
+
+    def compiled(shape: Shape) -> tuple[Program | None, str]:
+        """The program, or why there is none: on any process, as all run the same."""
+        program, reason = None, "another process has no memory left"
+        try:
+            with devices.memory_errors():
+                program = compile_block(model, plan, settings, mesh, shape, example)
+        except MemoryError as error:
+            reason = str(error)
+        return (program if processes.all_of(program is not None) else None), reason
+
+    if shape and shape.rows % count == 0:
+        program, _ = compiled(shape)
+        if program and (program.bytes <= bound or runs_per_device):
+            return program
+    target = runs_per_device
+    if not target:
+        cpu = mesh.devices.flat[0].platform == "cpu"
+        target = RUNS_PER_CPU_DEVICE if cpu else RUNS_PER_ACCELERATOR
+    while True:
+        shape = cut(*grid, count, target)
+        program, reason = compiled(shape)
+        share = shape.rows * shape.settings // count
+        if program and (program.bytes <= bound or runs_per_device or share == 1):
+            return program
+        if share == 1:
+            raise UserError(out_of_memory(share, f"while compiling, {reason}"))
+        if not program:
+            logging.warning("out of memory compiling %d runs per device, half is tried", share)
+        target //= 2
+        while target >= share:  # would be the same block again
+            target //= 2
+
+
+def out_of_memory(share: int, reason: str) -> str:
+    """The line for users: what did not fit, and what makes it smaller."""
+    runs = f"{share} run{'s' * (share > 1)} per device at a time"
+    fields = "--config.sweep.chunk and " * (share > 1) + "--config.alignment.block"
+    return f"out of memory with {runs}, see {fields}: {reason}"

@@ -1,0 +1,178 @@
+"""The grid trained block by block, each kept as it ends and while it goes on."""
+
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from threadpoolctl import threadpool_limits
+
+from redalign_jax import config as configs
+from redalign_jax.errors import UserError
+from redalign_jax.runtime import coordination, devices, processes
+from redalign_jax.runtime.preemption import Stopped
+from redalign_jax.runtime.progress import Progress
+from redalign_jax.sweep import block, grid, shards
+from redalign_jax.sweep.block import Block, Carry
+from redalign_jax.sweep.checkpoint import Checkpoints
+from redalign_jax.sweep.grid import Group
+from redalign_jax.sweep.profiling import profiled
+from redalign_jax.sweep.program import Shape, out_of_memory
+
+
+@dataclass
+class _Sweep:
+    """A sweep under way.
+
+    Attributes:
+      config: the experiment.
+      folder: the workdir.
+      plan: see `shards.replan`.
+      done: places in the grid of the finished runs.
+      asked: whether this process was asked to stop.
+      checkpoints: of the block in progress.
+      shown: how far it is.
+      segments: numbers of the segments to come.
+    """
+
+    config: ConfigDict
+    folder: Path
+    plan: dict[str, Any]
+    done: set[int]
+    asked: Callable[[], bool]
+    checkpoints: Checkpoints
+    shown: Progress
+    segments: Iterator[int] = field(default_factory=itertools.count)
+
+
+def train(
+    config: ConfigDict,
+    folder: Path,
+    groups: list[Group],
+    asked: Callable[[], bool],
+    progress: bool | None,
+) -> None:
+    """Trains what is not finished yet and makes the tables of the workdir.
+
+    Args:
+      config: the experiment.
+      folder: the workdir, held by this job.
+      groups: the grid.
+      asked: whether this process was asked to stop.
+      progress: see `Progress`.
+
+    Raises:
+      UserError: the workdir cannot be written any more, or memory does not suffice.
+      Stopped: a process was asked to stop, and all is saved.
+    """
+    count = len(configs.settings(config))
+    runs, steps = sum(len(g.cells) for g in groups) * count, config.train.steps
+    now = {"runs": runs, "settings": count, "shapes": {}}
+    now |= {"layout": devices.describe(), "chunk": config.sweep.chunk}
+    plan = processes.agree(lambda: shards.plan(folder)) or now
+    then, here = ((p["layout"], p["chunk"]) for p in (plan, now))
+    if then != here:
+        logging.warning(
+            "begun on %s (sweep.chunk=%d), goes on with %s (sweep.chunk=%d): the results will not "
+            "be bit-identical to those of a sweep that was not interrupted",
+            *then,
+            *here,
+        )
+    if plan["chunk"] != now["chunk"]:
+        plan |= {"chunk": now["chunk"], "shapes": {}}
+    done = set(processes.agree(lambda: shards.places(folder)))
+    began = time.monotonic()
+    shown = Progress(
+        runs * steps, runs, progress if processes.first() else False, len(done) * steps
+    )
+    # XLA calls LAPACK from threads of its own; BLAS's threads on top would fight over the cores.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        Checkpoints(folder, config.sweep.save_every) as checkpoints,
+        shown,
+        coordination.telling(),
+    ):
+        width = devices.mesh(config.sweep.batch_devices).shape[devices.RUNS]
+        sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown)
+        for number, group in enumerate(groups):
+            if not done.issuperset(_places(group, count)):
+                _halving(partial(_train_group, sweep, str(number), group), plan, str(number), width)
+    processes.agree(lambda: shards.merge(folder))
+    logging.info("%d runs in %.1f s", runs, time.monotonic() - began)
+
+
+def _train_group(sweep: _Sweep, number: str, group: Group, chunk: int) -> None:
+    config, plan = sweep.config, sweep.plan
+    settings = configs.settings(config)
+    shape = Shape(*plan["shapes"][number]) if number in plan["shapes"] else None
+    with sweep.shown.compiling():
+        program = block.compiled(config, group, len(settings), chunk, shape)
+    plan["shapes"][number] = program.shape
+    processes.agree(lambda: shards.replan(sweep.folder, plan))
+    for part in block.cut(config, group, settings, program, sweep.done):
+        if processes.any_of(sweep.asked()):
+            _stop(sweep)
+        carry = sweep.checkpoints.restore(part)
+        if carry:
+            sweep.shown.skip(part.columns.size * carry.step)
+        tables = block.train(part, partial(_after, sweep, part), carry, partial(_around, sweep))
+        processes.agree(lambda t=tables: shards.add(sweep.folder, *t))
+        sweep.done.update(part.places.ravel().tolist())
+
+
+def _around(sweep: _Sweep) -> Any:
+    return profiled(sweep.folder / "profile", next(sweep.segments), sweep.config.log.profile)
+
+
+def _after(sweep: _Sweep, part: Block, carry: Carry) -> None:
+    """After every segment: says so, saves, and stops if that was asked for."""
+    train = sweep.config.train
+    sweep.shown.advance(part.columns.size * train.steps // train.evaluations)
+    if processes.any_of(sweep.asked()):
+        sweep.checkpoints.save(part, carry)
+        _stop(sweep)
+    sweep.checkpoints.save_if_due(part, carry)
+
+
+def _stop(sweep: _Sweep) -> None:
+    sweep.checkpoints.wait()
+    runs = sweep.plan["runs"]
+    raise Stopped(f"stopped with {len(sweep.done):,} of {runs:,} runs finished, all is saved")
+
+
+def _places(group: Group, setting_count: int) -> list[int]:
+    """Places in the grid of a group's runs."""
+    every = np.arange(setting_count)
+    return [place for c in group.cells for place in grid.places(c, every, setting_count).tolist()]
+
+
+def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str, width: int) -> None:
+    """`train(0)`; as often as memory runs out, again with half of the runs per device.
+
+    Args:
+      train: takes runs per device, 0 for its own choice; writes the block's shape into `plan`.
+      plan: with the shapes of every group's blocks.
+      number: of the group.
+      width: of the mesh, devices that share the runs.
+    """
+    chunk = 0
+    while True:
+        try:
+            with devices.memory_errors():
+                return train(chunk)
+        except MemoryError as error:
+            shape = plan["shapes"].pop(number, (width, 1))
+            share = max(1, math.prod(shape) // width)
+            # one process alone cannot change what all of them run
+            if share == 1 or jax.process_count() > 1:
+                raise UserError(out_of_memory(share, str(error))) from None
+            chunk = share // 2
+            logging.warning("out of memory with %d runs per device, half from here on", share)

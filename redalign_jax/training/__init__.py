@@ -1,0 +1,1 @@
+"""One run: what it trains, its losses, its steps."""

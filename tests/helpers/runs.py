@@ -1,0 +1,30 @@
+"""The choices and hyperparameters of one small run."""
+
+import jax.numpy as jnp
+
+from redalign_jax.encoders import MLP
+from redalign_jax.training.model import Hyper, Model
+
+
+def model(modalities=("a", "b"), **changes):
+    choices = {
+        "modalities": modalities,
+        "classes": 3,
+        "encoders": (MLP((16,), 6),) * len(modalities),
+        "projector": MLP((8,), 5),
+        "objective": "info_nce",
+        "schedule": "constant",
+        "learned_temperature": False,
+        "bounded": True,
+    }
+    return Model(**(choices | changes))
+
+
+def hyper(strength, **changes):
+    values = dict.fromkeys(Hyper._fields, 1.0) | {
+        "temperature": 0.2,
+        "learning_rate": 3e-3,
+        "weight_decay": 0.0,
+    }
+    values |= changes | {"strength": strength}
+    return Hyper(**{k: jnp.asarray(v, jnp.float32) for k, v in values.items()})

@@ -1,0 +1,61 @@
+"""The largest block that fits in memory, also where only the compiler can tell."""
+
+import jax
+import pytest
+
+from redalign_jax.errors import UserError
+from redalign_jax.runtime import devices
+from redalign_jax.sweep import program
+
+
+@pytest.fixture
+def fit(monkeypatch):
+    """`program.fit` for 4 × 3 runs, its compiler out of memory above `most` runs per device."""
+    tried = []
+
+    def fitted(most, chunk=0, shape=None):
+        mesh = devices.mesh()
+        tried.clear()
+
+        def compile_block(model, plan, settings, mesh, shape, example):
+            share = shape.rows * shape.settings // mesh.shape[devices.RUNS]
+            tried.append(share)
+            if share > most:
+                raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: hbm\nused 9 of 8 GB")
+            return program.Program(shape, None, None, None, None, bytes=0)
+
+        monkeypatch.setattr(program, "compile_block", compile_block)
+        found = program.fit(None, None, None, mesh, (4, 3), None, chunk, shape)
+        return found.runs // mesh.shape[devices.RUNS], tried
+
+    return fitted
+
+
+def test_out_of_memory_while_compiling_halves_down_to_one(fit, caplog):
+    assert fit(most=6) == (6, [6])
+    assert fit(most=3) == (3, [6, 3])
+    assert fit(most=1) == (1, [6, 3, 2, 1])  # of targets 16, 4, 2, 1
+    assert "out of memory compiling 3 runs per device" in caplog.text
+    assert fit(most=1, chunk=5) == (1, [3, 2, 1])
+
+
+def test_a_block_of_another_day_that_does_not_fit_any_more_is_cut_again(fit):
+    known = program.Shape(rows=4, settings=3)
+    assert fit(most=6, shape=known) == (6, [6])
+    assert fit(most=3, shape=known) == (3, [6, 6, 3])
+
+
+def test_a_run_that_does_not_fit_alone_is_one_line(fit):
+    with pytest.raises(UserError, match=r"out of memory with 1 run per device .* hbm$") as caught:
+        fit(most=0)
+    assert "alignment.block" in str(caught.value)
+    assert "sweep.chunk" not in str(caught.value)
+
+
+def test_other_errors_of_the_compiler_are_not_hidden(monkeypatch):
+    def compile_block(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: a bug")
+
+    monkeypatch.setattr(program, "compile_block", compile_block)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
+        program.fit(None, None, None, devices.mesh(), (4, 3), None)
