@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from redalign_jax.data import kinds
+from redalign_jax import kinds
 
 
 class Split(NamedTuple):

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
 from redalign_jax import config as configs
-from redalign_jax import data, pid
-from redalign_jax.data import identity, kinds
+from redalign_jax import data, kinds, pid
+from redalign_jax.data import identity
 from redalign_jax.pid import checks
 from redalign_jax.runtime import claim, devices, results, workdir
 from redalign_jax.runtime.progress import Progress

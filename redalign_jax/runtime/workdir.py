@@ -79,6 +79,9 @@ def _lock(workdir: Path, stack: contextlib.ExitStack) -> str:
     path = workdir / HOLDER
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
+    try:
         stack.enter_context(locks.holding(workdir / LOCK))
     except OSError as error:
         raise UserError(f"workdir: {workdir} cannot be locked: {error.strerror}") from None

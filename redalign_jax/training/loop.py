@@ -191,7 +191,10 @@ def losses(
     task = task / batch_size(1, axis)
     if paired is not None:
         h = tuple(e[n:] for e in h)
-    align = alignment_losses(model, params, hyper, h, on, axis, diverged)
+    # one whose loss is lost in this very step pulls nobody either
+    lost = ~(summed(jax.lax.stop_gradient(task), axis) < DIVERGED)
+    apart = lost if diverged is None else diverged | lost
+    align = alignment_losses(model, params, hyper, h, on, axis, apart)
     aligned = jnp.where(jnp.isnan(align), 0, align)
     # Each encoder meets M − 1 partners: λ weighs their mean, whatever M.
     partners = max(len(model.modalities) - 1, 1)

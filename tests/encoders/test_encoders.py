@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from redalign_jax import encoders
 from redalign_jax.config import check
-from redalign_jax.data.kinds import ready
 from redalign_jax.errors import UserError
+from redalign_jax.kinds import ready
 
 
 def options(**changes):

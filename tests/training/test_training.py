@@ -10,7 +10,7 @@ from helpers.runs import hyper, model
 from helpers.small import experiment
 from ml_collections import ConfigDict
 
-from redalign_jax import encoders
+from redalign_jax import encoders, kinds
 from redalign_jax.encoders import MLP
 from redalign_jax.task import Split
 from redalign_jax.training import loop
@@ -173,7 +173,7 @@ def test_a_run_that_diverges_stops_and_says_so():
 )
 def test_kernels_decay_and_nothing_else_does(encoder, x):
     options = experiment().encoder.to_dict() | {"width": 8, "depth": 1, "heads": 2, "patch": 4}
-    built = encoders.build(ConfigDict(options | encoder), {"a": [x]}, 4)
+    built = encoders.build(ConfigDict(options | encoder), {"a": [x]}, [kinds.ready(x)], 4)
     m = model(("a",), encoders=built)
     read = loop.layout(m, (x,))
     seen = set()

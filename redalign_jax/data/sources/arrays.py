@@ -7,17 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax.data import (
-    checks,
-    identity,
-    kinds,
-    labels,
-    notes,
-    npz,
-    row_groups,
-    scaling,
-    splits,
-)
+from redalign_jax import kinds
+from redalign_jax.data import checks, identity, labels, notes, npz, row_groups, scaling, splits
 from redalign_jax.errors import UserError
 from redalign_jax.task import Task
 

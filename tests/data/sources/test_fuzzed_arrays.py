@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from redalign_jax.data import kinds
+from redalign_jax import kinds
 from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 
