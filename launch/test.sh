@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the tests need, then lint and tests. Arguments go to pytest; `-m calibration` for the simulations.
+# Installs what the tests need, then lint and the fast tests; --all runs every test and simulation.
+# Other arguments go to pytest.
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 install "[test]"
 arguments=()
-for argument in "$@"; do # files are the user's, wherever that is
-    [ -e "${argument%%::*}" ] && argument=$PWD/$argument
+for argument in "$@"; do
+    if [ "$argument" = --all ]; then
+        arguments+=(-m "")
+        continue
+    fi
+    [ -e "${argument%%::*}" ] && argument=$PWD/$argument # files are the user's, wherever that is
     arguments+=("$argument")
 done
 cd "$root"

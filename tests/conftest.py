@@ -1,11 +1,21 @@
-"""What all tests share: several CPU devices, as a user's machine has cores, and a data folder."""
+"""What all tests share: several CPU devices, compiled programs, and a data folder.
+
+Tests marked `slow` compile many programs or run whole commands; together they are the tier that
+`launch/test.sh --all` adds, beside the simulations of `tests/calibration`.
+"""
 
 import os
+from pathlib import Path
 
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"
+# Most of the time of the suite is compilation: one program is compiled once, whoever asks for it.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 
 @pytest.fixture(scope="session", autouse=True)
