@@ -2,7 +2,9 @@ r"""Six views of the same handwritten digits, 100 labels: which view gains from 
 
     python -m redalign_jax --job=sweep --config=configs/mfeat.py --workdir=runs/mfeat
 
-All 15 pairs; one pair: --config.data.modalities=kar,pix
+All 15 pairs, 900 runs; @MTIME@ One pair:
+--config.data.modalities=kar,pix
+Expected: @MEXP@
 """
 
 from itertools import combinations
