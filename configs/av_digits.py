@@ -2,12 +2,14 @@ r"""Written and spoken digits in four pairings: does alignment help where they s
 
     python -m redalign_jax --job=sweep --config=configs/av_digits.py --workdir=runs/av_digits
 
-The pairing sets the redundancy, see `redalign_jax/data/av_digits.py`. Speech is synthesised unless
-TFDS has prepared `spoken_digit`; the modality's name says which. Three modalities at once:
+Takes ten minutes on 2 cores. Expected: the image gains 4 points where both say the same, no
+change is shown elsewhere. With MLPs, longer, four minutes, it gains 9, and loses 8 where it alone
+tells: --config.encoder.kind=mlp --config.encoder.widths=64, --config.train.steps=1600
+--config.sweep.seeds=10 (docs/real.md).
+
+The pairing sets the redundancy, see `redalign_jax/data/sources/av_digits.py`. Speech is synthesised
+unless TFDS has prepared `spoken_digit`; the modality's name says which. Three modalities at once:
 --config.data.modalities=image,speech,name
-Takes ten minutes on 2 cores. What is lost to alignment shows after more steps, and so do the
-numbers of the README, in four minutes: --config.encoder.kind=mlp --config.encoder.widths=64,
---config.train.steps=1600 --config.sweep.seeds=10. All that was measured: docs/real.md.
 """
 
 from ml_collections import ConfigDict

@@ -3,8 +3,9 @@ r"""UR-FUNNY, laughter in talks: which of vision, audio and text gains from whic
     python -m redalign_jax --job=sweep --config=configs/ur_funny.py --workdir=runs/ur_funny \
         --config.data.manual_dir=DIR
 
-DIR holds MultiBench's `humor.pkl`. The kin of `mustard.py`, larger; nothing is published about its
-best λ. Two classes of equal size, chance is 50 %.
+DIR holds MultiBench's `humor.pkl`, got by hand. Time: not measured, the file was not at hand.
+Expected: nothing measured here, nothing published about its best λ.
+The kin of `mustard.py`, larger. Two classes of equal size, chance is 50 %.
 
 One pair: --config.data.modalities=vision,text
 """
