@@ -63,7 +63,7 @@ def _fields() -> list[str]:
     for source in data.SOURCES:
         fields = data.module(source).defaults()
         found = {f"--config.data.{name}={_shown(fields[name])}": "" for name in fields}
-        where = f"data of {source}, see redalign_jax/data/{data.SOURCES[source]}.py"
+        where = f"data of {source}, see redalign_jax/data/sources/{data.SOURCES[source]}.py"
         parts.append(_rows(where, found))
     return parts
 

@@ -3,7 +3,7 @@
 Everything is paired: the same task, seed, init and batches. Means are over all tasks and encoders
 within a seed first, the same ones in every seed; intervals are 95 % Student intervals over seeds,
 each by itself, and speak of new seeds of these tasks. What is `shown` is so for everything that
-is compared at once. A diverged run is the worst outcome, see `effects.settled`.
+is compared at once. A diverged run is the worst outcome, see `differences.settled`.
 """
 
 from typing import Any

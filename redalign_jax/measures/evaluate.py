@@ -89,7 +89,7 @@ def measure(
     Subjects are modalities ("vision"), pairs ("vision|text") and "fusion", all embeddings
     together. Accuracies and losses are of the test split; `early_*` are those of the parameters
     at each encoder's best validation score, `best_step` is when that was. Errors and losses of a
-    regression are on the scale of `data`, see `block.finish` for what the tables say. Every
+    regression are on the scale of `data`, see `sweep.block.finish` for what the tables say. Every
     product has float32 precision on every device, in the encoders too.
 
     Args:

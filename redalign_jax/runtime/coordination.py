@@ -69,7 +69,7 @@ def joined(
       UserError: the others cannot be found, or do not come.
     """
     devices.prepare()
-    # SIGTERM is agreed on at the end of a segment (`hosts.any_of`), where the runs can be saved.
+    # SIGTERM is agreed on at the end of a segment (`processes.any_of`), where runs can be saved.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(coordinator, count, index, heartbeat_timeout_seconds=HEARTBEAT)

@@ -119,7 +119,7 @@ def test_the_published_splits_cleaned(tmp_path, name):
                 assert lengths(got.x[m])[row] == len(want)
             label = whole[split]["labels"].ravel()[i]
             back = got.y[row] * task.target_scale + task.target_mean
-            assert back == pytest.approx(label if task.classes == 0 else label > 0, abs=1e-5)
+            assert back == pytest.approx(float(label if task.classes == 0 else label > 0), abs=1e-5)
             zero = -task.target_mean / task.target_scale
             assert task.classes or (got.y[row] == np.float32(zero)) == (label == 0)
     assert task.classes == (0 if name in ("mosei", "mosi") else 2)
