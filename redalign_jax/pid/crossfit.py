@@ -10,6 +10,7 @@ import scipy
 from jax import Array
 
 from redalign_jax.encoders import MLP
+from redalign_jax.errors import UserError
 from redalign_jax.pid import groups
 from redalign_jax.task import Split
 from redalign_jax.training import loop
@@ -83,7 +84,16 @@ def partitions(
       group: (n,) numbers of the rows' groups.
       recipe: folds and members are read.
       rng: draws it all.
+
+    Raises:
+      UserError: there are fewer groups than folds.
     """
+    there = len(np.unique(group[rows]))
+    if there < recipe.folds:
+        raise UserError(
+            f"groups: {there} groups of rows that belong together are there to be divided, fewer "
+            f"than folds={recipe.folds}"
+        )
     n, largest = len(y), int(np.bincount(group).max())
     fair = -(-n // recipe.folds)
     found = []

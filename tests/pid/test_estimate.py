@@ -276,6 +276,10 @@ def test_nobody_is_judged_by_a_classifier_that_saw_him(seed, n, classes, folds):
     for group in (np.arange(n), rng.integers(0, n // 4, n)):
         alone = len(np.unique(group)) == n
         for rows in (np.arange(n), np.flatnonzero(group % 2)):
+            if len(np.unique(group[rows])) < folds:
+                with pytest.raises(UserError, match="^groups: . groups .* fewer than folds"):
+                    crossfit.partitions(rows, y, group, recipe, rng)
+                continue
             for part in crossfit.partitions(rows, y, group, recipe, rng):
                 assert set(part.judge.ravel()) == set(rows)
                 assert not alone or part.train.shape[1] + part.judge.shape[1] == n
