@@ -109,9 +109,12 @@ def check_new(seen: dict[str, dict[str, Any]], columns: dict[str, Any], task: Ta
             ", ".join(f"{name}={point[name]!r}" for name in names) for point in (same, columns)
         )
         raise UserError(f"data.{names[0]}: {first} and {second} are the same task; keep one")
-    called = ", ".join(f"{name}={value}" for name, value in columns.items())
-    know((GENERATED, content), {f"task {called}".strip(): content})
-    note((GENERATED, content))
+    point = ", ".join(f"{name}={value}" for name, value in columns.items())
+    called = (
+        f"task {point}".strip()
+    )  # part of what is known: another experiment may call it otherwise
+    know((GENERATED, called, content), {called: content})
+    note((GENERATED, called, content))
 
 
 def _hash(text: str) -> Any:
