@@ -82,7 +82,7 @@ def test_a_workdir_is_held_without_locks_too(file_system, tmp_path):
 
 def test_where_no_lock_can_be_made_there_is_a_line(tmp_path):
     (tmp_path / "file").touch()
-    refused = pytest.raises(UserError, match="workdir: .* cannot be locked: ")
+    refused = pytest.raises(UserError, match="workdir: .* cannot be written: ")
     with refused as caught, workdir.held(tmp_path / "file"):
         pass
     assert len(str(caught.value).splitlines()) == 1
