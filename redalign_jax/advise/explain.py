@@ -50,7 +50,7 @@ def _line(name: str, row: dict[str, Any], pilot: dict[str, Any]) -> str:
     if row["verdict"] != ALIGN:
         return f"{said}. {row['reasons'][0]}"
     low, high = row["strength_interval"]
-    near = f" ({low:g} to {high:g} do as well)" if low < high else ""
+    near = f" ({low:g} to {high:g} do not differ clearly)" if low < high else ""
     change = _change(
         pilot["metric"] == "accuracy", row["expected_gain"], *row["expected_gain_interval"]
     )
