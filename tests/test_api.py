@@ -1,4 +1,4 @@
-"""The API: memory is as good as a file, one sweep from arrays to report, and lines for what is wrong."""
+"""The API: memory is as good as a file, arrays become a report, what is wrong is one line."""
 
 import doctest
 import json
@@ -261,7 +261,7 @@ def test_the_console_script_is_python_m():
 
 
 def test_the_notebook_runs(monkeypatch, tmp_path):
-    """All its cells in order, on few rows; the cell tagged `sizes` says how many it takes itself."""
+    """All its cells in order, on few rows; its cell tagged `sizes` says how many it takes."""
     monkeypatch.chdir(tmp_path)
     cells = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text())["cells"]
     names = {}
