@@ -79,7 +79,7 @@ def test_memory_is_what_a_file_with_the_same_arrays_is(more, tmp_path):
 def test_what_people_hold_arrays_in():
     frame = pd.DataFrame(X["a"], index=np.arange(5, 95))
     sparse = scipy.sparse.csr_array(X["a"])
-    texts = [None if i % 5 == 1 else ("cat", "dog", "None")[k] for i, k in enumerate(Y)]
+    texts = [None if i % 5 == 1 else ("cat", "dog", "owl")[k] for i, k in enumerate(Y)]
     plain = ra.arrays({"p": X["a"], "q": X["a"], "r": X["a"]}, texts)
     mixed = ra.arrays(
         {"p": frame, "q": sparse, "r": jnp.asarray(X["a"])},
@@ -108,7 +108,7 @@ def test_changing_an_array_later_changes_nothing():
         ({"modalities": X | {"labels": Y}}, "'labels' is no name of a modality"),
         ({"modalities": X | {"c": [[1], [2, 3]]}}, "'c' is no array"),
         ({"modalities": X | {"c": scipy.sparse.csr_array((2**20, 2**20))}}, "too large to be made"),
-        ({"labels": [None] * 90}, "the labels are None alone"),
+        ({"labels": [None] * 90}, "no row has a label"),
         ({"labels": ["a", 1] * 45}, "texts and numbers"),
         ({"labels": np.where(Y == 0, "nan", "b")}, r"unlabelled='missing'"),
         ({"kinds": {"a": "image"}}, "which is no image"),

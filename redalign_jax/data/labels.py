@@ -71,14 +71,15 @@ def _of_objects(
     except ValueError:
         values = y[:0]
     if values.ndim != 1 or values.dtype.kind not in "biufUS":
-        kinds = sorted({type(v).__name__ for v in y[known]})
-        raise UserError(
-            f"{source}: labels of type {', '.join(kinds) or 'None'}, not numbers or texts"
-        )
+        held = ", ".join(sorted({type(v).__name__ for v in y[known]}))
+        raise UserError(f"{source}: the labels are of type {held}, not numbers or texts")
     if unlabelled == MISSING and not known.all():
         unlabelled = ""
     if not known.all():
-        notes.once(f"{source}: {(~known).sum()} of {len(y)} rows have no label; pairs alone")
+        notes.once(
+            f"{source}: {(~known).sum()} of {len(y)} rows have no label; they are trained on as "
+            "pairs alone",
+        )
     values, labelled = read(values, unlabelled=unlabelled, target=target, source=source)
     known[known] = labelled
     return values, known
