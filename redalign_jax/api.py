@@ -12,7 +12,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from redalign_jax import config as configs
-from redalign_jax import config_files
+from redalign_jax import config_files, renamed
 from redalign_jax.data import Load, memory
 from redalign_jax.data.memory import Dataset
 from redalign_jax.errors import UserError
@@ -123,9 +123,9 @@ def sweep(
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(200) % 2
     >>> data = arrays({name: y[:, None] + rng.normal(size=(200, 3)) for name in "ab"}, y)
-    >>> small = {"train__steps": 10, "train__evaluations": 2, "encoder__embedding": 4}
+    >>> small = {"train__steps": 10, "train__evaluations": 2, "encoder__embed_dim": 4}
     >>> results = sweep(data, strength=[0, 1], seeds=2, progress=False, **small)
-    >>> results.best()[["subject", "strength_star"]].shape
+    >>> results.best()[["subject", "best_strength"]].shape
     (2, 2)
     """
     from redalign_jax.sweep import run
@@ -420,7 +420,8 @@ def _experiment(
             raise UserError(f"{name}: give {name}__FIELD=VALUE, or {name}={{FIELD: VALUE}}")
         for one, new in {field: value}.items() if field else value.items():
             if one not in config[section]:
-                raise UserError(f"unknown config field: {section}.{one}")
+                also = renamed.hint(f"{section}.{one}")
+                raise UserError(f"unknown config field: {section}.{one}{also}")
             new = tuple(new) if isinstance(new, (list, np.ndarray, range)) else new
             try:
                 config[section][one] = new

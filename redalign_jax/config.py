@@ -1,6 +1,6 @@
 """What an experiment can say: the fields, their defaults, and what is impossible.
 
-A tuple in `config.data` or `config.hyper`, and `config.encoder.embedding`, is an axis of the sweep,
+A tuple in `config.data` or `config.hyper`, and `config.encoder.embed_dim`, is an axis of the sweep,
 one value per point; every other field has one value for the whole sweep.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from redalign_jax import data as sources
-from redalign_jax import fields
+from redalign_jax import fields, renamed
 from redalign_jax.errors import UserError
 from redalign_jax.fields import FIELDS
 
@@ -22,7 +22,12 @@ MOST = 10_000_000  # runs of a grid; their places alone take a gigabyte
 # One setting for any task. Aligned hard and softly (τ = 1) for half of training, encoders share
 # what they can; pairs of one class are no negatives, so that classes stay together; then each is
 # let go, and takes up what is its own.
-BALANCED = {"strength": 16.0, "temperature": 1.0, "align_until": 0.5, "debias": 1.0}
+BALANCED = {
+    "strength": 16.0,
+    "temperature": 1.0,
+    "align_fraction": 0.5,
+    "false_negative_weight": 1.0,
+}
 
 
 class Experiment(ConfigDict):
@@ -130,7 +135,8 @@ def _named(held: Any, names: Any, prefix: str) -> None:
         raise UserError(f"{prefix[:-1] or 'config'}: {fields.shown(held)} is no section of fields")
     for name in held:
         if name not in names:
-            raise UserError(f"unknown config field: config.{prefix}{name}")
+            also = renamed.hint(f"{prefix}{name}")
+            raise UserError(f"unknown config field: config.{prefix}{name}{also}")
     for name in names:
         if name not in held:
             raise UserError(f"{prefix}{name}: is missing")
@@ -157,12 +163,12 @@ def _data(held: Any) -> dict[str, Any]:
 def _check_together(config: ConfigDict) -> None:
     """What several fields have to do with each other."""
     encoder, train, measure = config.encoder, config.train, config.measure
-    if encoder.width % encoder.heads:
+    if encoder.d_model % encoder.heads:
         raise UserError(
-            f"encoder.heads: {encoder.heads} does not divide encoder.width, {encoder.width}"
+            f"encoder.heads: {encoder.heads} does not divide encoder.d_model, {encoder.d_model}"
         )
-    if config.alignment.objective == "vicreg" and any(config.hyper.debias):
-        raise UserError("hyper.debias: vicreg has no negatives")
+    if config.alignment.objective == "vicreg" and any(config.hyper.false_negative_weight):
+        raise UserError("hyper.false_negative_weight: vicreg has no negatives")
     if measure.neighbours >= measure.examples:
         raise UserError(
             f"measure.neighbours: {measure.neighbours} must be below "
@@ -182,7 +188,7 @@ def _check_together(config: ConfigDict) -> None:
 
 def _check_size(config: ConfigDict) -> None:
     axes = [v for v in config.data.values() if isinstance(v, tuple)]
-    axes += [config.encoder.embedding, *config.hyper.values()]
+    axes += [config.encoder.embed_dim, *config.hyper.values()]
     runs = math.prod(len(values) for values in axes) * config.sweep.seeds
     if runs > MOST:
         raise UserError(f"sweep.seeds: the grid has {runs:,} runs, above {MOST:,}")

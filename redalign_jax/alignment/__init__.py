@@ -14,10 +14,10 @@ from redalign_jax.alignment.pairs import all_pairs, pairs
 from redalign_jax.alignment.siglip import siglip
 from redalign_jax.alignment.strength import (
     SCHEDULES,
+    aligned_dims_mask,
     normalise,
     scale_gradient,
     schedule,
-    share_mask,
 )
 from redalign_jax.alignment.vicreg import vicreg
 
@@ -32,7 +32,7 @@ __all__ = [
     "pairs",
     "scale_gradient",
     "schedule",
-    "share_mask",
+    "aligned_dims_mask",
     "siglip",
     "vicreg",
 ]

@@ -15,13 +15,13 @@ from ml_collections import ConfigDict
 
 from redalign_jax import alignment
 from redalign_jax import config as configs
-from redalign_jax.measures.evaluate import Settings
+from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import coordination, devices, processes, results
 from redalign_jax.sweep import grid
 from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.program import Program, Shape, fit
 from redalign_jax.task import Task
-from redalign_jax.training.loop import Curve, Data, Plan, State
+from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
 from redalign_jax.training.model import Hyper
 
 Table = dict[tuple, np.ndarray]
@@ -59,12 +59,12 @@ class Block:
         return np.array([grid.places(cells[c], columns, count) for c, columns in self.units])
 
     @property
-    def curve_shapes(self) -> Curve:
+    def curve_shapes(self) -> TrainMetrics:
         """Shapes of the whole curves: (evaluations, rows, settings, ...)."""
         modalities = len(self.group.model.modalities)
         shape = (self.config.train.evaluations, *self.columns.shape)
         pairs = len(alignment.pairs(modalities))
-        return Curve((*shape, modalities), (*shape, pairs), (*shape, modalities))
+        return TrainMetrics((*shape, modalities), (*shape, pairs), (*shape, modalities))
 
 
 class Inputs(NamedTuple):
@@ -75,7 +75,7 @@ class Inputs(NamedTuple):
     data: Data
 
 
-class Carry(NamedTuple):
+class BlockState(NamedTuple):
     """A block between two segments.
 
     Attributes:
@@ -87,7 +87,7 @@ class Carry(NamedTuple):
 
     step: int
     state: State
-    curves: Curve
+    curves: TrainMetrics
 
 
 def compiled(
@@ -98,12 +98,12 @@ def compiled(
     batch, examples, neighbours = grid.fitted(config, group.example)
     return fit(
         group.model,
-        Plan(train.steps, batch, train.evaluations, config.sweep.batch_devices),
-        Settings(examples, neighbours, config.measure.probe_examples),
-        devices.mesh(config.sweep.batch_devices),
+        TrainSpec(train.steps, batch, train.evaluations, config.sweep.batch_shards),
+        EvalSpec(examples, neighbours, config.measure.probe_examples),
+        devices.mesh(config.sweep.batch_shards),
         (len(group.cells), setting_count),
         group.example,
-        chunk or config.sweep.chunk,
+        chunk or config.sweep.runs_per_device,
         shape,
     )
 
@@ -128,8 +128,8 @@ def cut(
 
 def train(
     block: Block,
-    after: Callable[[Carry], None],
-    carry: Carry | None = None,
+    after: Callable[[BlockState], None],
+    carry: BlockState | None = None,
     around: Callable[[], AbstractContextManager] = nullcontext,
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Trains a block to its end and measures it.
@@ -155,7 +155,7 @@ def train(
 
 def load(block: Block) -> Inputs:
     """Loads this process's tasks and places the block's inputs."""
-    sharding = NamedSharding(devices.mesh(block.config.sweep.batch_devices), P(devices.RUNS))
+    sharding = NamedSharding(devices.mesh(block.config.sweep.batch_shards), P(devices.RUNS))
     hypers = grid.hyper_arrays(block.settings, len(block.group.model.modalities))
     seeds = np.array([block.group.cells[c].seed for c, _ in block.units], np.uint32)
     hyper = Hyper(*(a[block.columns] for a in hypers))
@@ -172,23 +172,25 @@ def load(block: Block) -> Inputs:
     )
 
 
-def start(block: Block, inputs: Inputs) -> Carry:
+def start(block: Block, inputs: Inputs) -> BlockState:
     """The block before its first step."""
-    curves = Curve(*(np.full(shape, np.nan, np.float32) for shape in block.curve_shapes))
-    return Carry(0, block.program.start(*inputs), curves)
+    curves = TrainMetrics(*(np.full(shape, np.nan, np.float32) for shape in block.curve_shapes))
+    return BlockState(0, block.program.start(*inputs), curves)
 
 
-def advance(block: Block, inputs: Inputs, carry: Carry) -> Carry:
+def advance(block: Block, inputs: Inputs, carry: BlockState) -> BlockState:
     """Trains one segment; the carry that came in is used up."""
     train = block.config.train
     state, curve = block.program.segment(*inputs, carry.state, np.int32(carry.step))
     steps = train.steps // train.evaluations
     for whole, now in zip(carry.curves, processes.gather(curve), strict=True):
         whole[carry.step // steps] = now
-    return Carry(carry.step + steps, state, carry.curves)
+    return BlockState(carry.step + steps, state, carry.curves)
 
 
-def finish(block: Block, inputs: Inputs, carry: Carry) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def finish(
+    block: Block, inputs: Inputs, carry: BlockState
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Measures the trained block: its rows of the results and of the curves.
 
     Errors and task losses of a regression are in the user's units. Rows that only fill the block
@@ -226,7 +228,7 @@ def _in_units(table: Table, once: tuple[np.ndarray, np.ndarray], scale: np.ndarr
     return found
 
 
-def _curve_columns(block: Block, curves: Curve) -> Table:
+def _curve_columns(block: Block, curves: TrainMetrics) -> Table:
     model, train = block.group.model, block.config.train
     columns: Table = {}
     for i in range(train.evaluations):

@@ -17,7 +17,7 @@ from redalign_jax.errors import UserError
 from redalign_jax.sweep.program import Shape
 from redalign_jax.task import Task
 from redalign_jax.training.loop import Data
-from redalign_jax.training.model import Hyper, Model
+from redalign_jax.training.model import Hyper, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Group:
       cells: the tasks.
     """
 
-    model: Model
+    model: ModelSpec
     example: Data
     cells: list[Cell] = field(default_factory=list)
 
@@ -64,14 +64,14 @@ def arrays(task: Task) -> Data:
     return Data(task.train, task.valid, task.test, zero)
 
 
-def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
+def build_model(config: ConfigDict, task: Task, embedding: int) -> ModelSpec:
     """The network that `config` describes for this task, at one size of the embedding."""
     encoder = config.encoder
     splits = (task.train, task.valid, task.test)
     inputs = {name: [s.x[m] for s in splits] for m, name in enumerate(task.modalities)}
     projection = config.alignment.projection
     learned = config.alignment.learned_temperature
-    return Model(
+    return ModelSpec(
         modalities=task.modalities,
         classes=task.classes,
         encoders=encoders.build(encoder, inputs, task.kinds, embedding),
@@ -84,7 +84,7 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
         bounded=not learned and min(config.hyper.temperature) >= alignment.BOUNDED_TEMPERATURE,
         debiased=bool(task.classes)
         and config.alignment.objective != "vicreg"
-        and (config.sweep.balanced or any(config.hyper.debias)),
+        and (config.sweep.balanced or any(config.hyper.false_negative_weight)),
         block=config.alignment.block,
     )
 
@@ -112,13 +112,15 @@ def _check_task(config: ConfigDict, task: Task) -> None:
         if got < asked:
             notes.once(f"{name}: {asked} is cut to {got}, what the data has")
     for name, size in (("train.batch", batch), ("data.labels", min(batch, len(task.train.y)))):
-        if size % config.sweep.batch_devices:
+        if size % config.sweep.batch_shards:
             raise UserError(
                 f"{name}: {size} examples in a batch cannot be split evenly over "
-                f"sweep.batch_devices, {config.sweep.batch_devices}"
+                f"sweep.batch_shards, {config.sweep.batch_shards}"
             )
-    if any(config.hyper.debias) and not task.classes:
-        raise UserError("hyper.debias: needs classes, and the labels are those of a regression")
+    if any(config.hyper.false_negative_weight) and not task.classes:
+        raise UserError(
+            "hyper.false_negative_weight: needs classes, and the labels are those of a regression"
+        )
     for strength in config.hyper.strength:
         if isinstance(strength, tuple) and len(strength) != len(task.modalities):
             raise UserError(
@@ -130,10 +132,10 @@ def _check_task(config: ConfigDict, task: Task) -> None:
 def cells(config: ConfigDict, load: Load | None = None) -> list[Cell]:
     """All tasks of the grid, in the order of the results; `load` as of `config.points`."""
     seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
-    sizes = config.encoder.embedding
+    sizes = config.encoder.embed_dim
     found = []
     for (columns, source), size in product(configs.points(config, load), sizes):
-        swept = {"embedding": size} if len(sizes) > 1 else {}
+        swept = {"embed_dim": size} if len(sizes) > 1 else {}
         for seed in seeds:
             found.append(Cell(len(found), {**columns, **swept, "seed": seed}, source, seed, size))
     return found
@@ -158,7 +160,7 @@ def groups(config: ConfigDict, load: Load | None = None) -> list[Group]:
             first = cell
             task = cell.load()
             _check_task(config, task)
-            axes = {n: v for n, v in cell.columns.items() if n not in ("embedding", "seed")}
+            axes = {n: v for n, v in cell.columns.items() if n not in ("embed_dim", "seed")}
             identity.check_new(seen, axes, task)
             model, example = build_model(config, task, cell.embedding), arrays(task)
             shapes = jax.tree.map(lambda a: (a.shape, a.dtype.str), example)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from redalign_jax.encoders import MLP
-from redalign_jax.training.model import Hyper, Model
+from redalign_jax.training.model import Hyper, ModelSpec
 
 
 def model(modalities=("a", "b"), **changes):
@@ -17,7 +17,7 @@ def model(modalities=("a", "b"), **changes):
         "learned_temperature": False,
         "bounded": True,
     }
-    return Model(**(choices | changes))
+    return ModelSpec(**(choices | changes))
 
 
 def hyper(strength, **changes):
