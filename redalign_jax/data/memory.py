@@ -10,8 +10,7 @@ import pandas as pd
 import scipy.sparse
 from ml_collections import ConfigDict
 
-from redalign_jax.data import identity, npz
-from redalign_jax.data.labels import MISSING
+from redalign_jax.data import identity, members
 from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.task import Task
@@ -75,28 +74,27 @@ def dataset(
     """See `redalign_jax.arrays`; `fields` are those of `data`."""
     if not isinstance(modalities, Mapping) or len(modalities) < 2:
         raise UserError('arrays: modalities are two or more arrays by name, {"vision": …, …}')
-    beside = {npz.GROUPS: groups, npz.SPLIT: split}
+    beside = {members.GROUPS: groups, members.SPLIT: split}
     beside = {name: value for name, value in beside.items() if value is not None}
-    taken = sorted({npz.LABELS, npz.SPLIT, npz.GROUPS} & set(modalities))
+    taken = sorted({members.LABELS, members.SPLIT, members.GROUPS} & set(modalities))
     if taken:
         raise UserError(f"arrays: {taken[0]!r} is no name of a modality; give it as {taken[0]}=…")
-    _check_indexes({**modalities, npz.LABELS: labels, **beside}, bool(ids))
+    _check_indexes({**modalities, members.LABELS: labels, **beside}, bool(ids))
     x = {str(name): _array(value, name) for name, value in modalities.items()}
-    y, missing = _labels(labels)
+    y = _labels(labels)
     beside = {name: _array(value, name) for name, value in beside.items()}
     joined = {name: _array(value, f"{name}_ids") for name, value in (ids or {}).items()}
-    fields["unlabelled"] = fields["unlabelled"] or missing
     kinds = fields["kinds"]
     if isinstance(kinds, Mapping):
         fields["kinds"] = ",".join(f"{name}={kind}" for name, kind in kinds.items())
     section = arrays.defaults()
     for name, value in fields.items():
         section[name] = value
-    content = {**x, npz.LABELS: y, **beside, **{f"{name}_ids": v for name, v in joined.items()}}
+    content = {**x, members.LABELS: y, **beside, **{f"{name}_ids": v for name, v in joined.items()}}
     try:
-        by = npz.GROUPS if npz.GROUPS in beside else ""
-        found = npz.paired(x, y, beside, joined, by, SOURCE)
-        how = (section["kinds"], section["target"], section["unlabelled"])
+        by = members.GROUPS if members.GROUPS in beside else ""
+        found = members.paired(x, y, beside, joined, by, SOURCE)
+        how = (section[name] for name in ("kinds", "transform", "target", "unlabelled"))
         ready = arrays.understand(found, *how, SOURCE)
     except UserError as error:
         raise UserError(_without_flags(str(error))) from None
@@ -140,8 +138,8 @@ def _array(value: Any, name: str) -> np.ndarray:
     return found
 
 
-def _labels(value: Any) -> tuple[np.ndarray, str]:
-    """Labels as an array, and what stands for none among them."""
+def _labels(value: Any) -> np.ndarray:
+    """Labels as an array; of objects where they have holes."""
     if scipy.sparse.issparse(value):
         raise UserError("arrays: the labels are sparse; give an array, one label per row")
     if isinstance(value, (pd.DataFrame, pd.Series)):
@@ -152,8 +150,7 @@ def _labels(value: Any) -> tuple[np.ndarray, str]:
         raise UserError("arrays: the labels are of several lengths; give one per row") from None
     if found.ndim == 1 and found.dtype.kind in "USf" and isinstance(value, (list, tuple)):
         found = np.array(value, object)  # numpy makes texts of numbers and nan beside them
-    lacking = found.dtype.kind == "f" and np.isnan(found).any()
-    return found, MISSING if lacking else ""
+    return found
 
 
 def _without_flags(line: str) -> str:
