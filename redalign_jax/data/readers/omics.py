@@ -27,7 +27,7 @@ def read(path: str, asked: Asked) -> Raw:
       UserError: one line that names the file and what is wrong with it.
     """
     with hdf5.opened(path, "omics") as file:
-        assays = file["mod"] if "mod" in file else None
+        assays = file.get("mod")
         if assays is None:
             found = {name: (file, name) for name in _arrays(file)}
         else:

@@ -179,11 +179,9 @@ def _of_text(path: str, asked: Asked) -> Table:
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise UserError(f"{path}: two columns are called {twice[0]!r}; rename one")
-    named = {*_USUAL, GROUPS, SPLIT, *ROWS, "", asked.label, asked.id, asked.groups, asked.split}
+    roles = {*asked[1:5], *_USUAL, GROUPS, SPLIT, *ROWS, ""}
     names = [name or (_INDEX if not i else f"column {i}") for i, name in enumerate(header)]
-    texts = {
-        names[i]: str for i, name in enumerate(header) if name.lower() in named | {name} & named
-    }
+    texts = {names[i]: str for i, name in enumerate(header) if roles & {name, name.lower()}}
     frame = pd.read_csv(
         path,
         sep=mark,
