@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from redalign_jax.api import Advice, Results, advise, arrays, decompose, report, sweep
+    from redalign_jax.api import Advice, Results, advise, arrays, decompose, inspect, report, sweep
     from redalign_jax.data.memory import Dataset
     from redalign_jax.errors import UserError
 
@@ -26,6 +26,7 @@ __all__ = [
     "advise",
     "arrays",
     "decompose",
+    "inspect",
     "report",
     "sweep",
 ]

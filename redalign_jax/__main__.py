@@ -115,11 +115,11 @@ def _command(argv: list[str]) -> int:
     try:
         with _joined(argv):
             config = _config(_with_paths(argv))
-            if not _WORKDIR.value:
+            if not _WORKDIR.value and _JOB.value not in jobs.WITHOUT_WORKDIR:
                 raise UserError("workdir: --workdir=DIR is needed")
             if config is not None:
                 config = configs.check(config)
-            jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
+            jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value or ""))
     except UserError as error:
         print(f"redalign_jax: {error}", file=sys.stderr)
         return 2

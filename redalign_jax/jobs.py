@@ -42,6 +42,12 @@ def run_advise(config: ConfigDict | None, folder: Path) -> None:
     print(f"{advice}\nadvice: {folder / api.ADVICE}\npage: {page}")
 
 
+def run_inspect(config: ConfigDict | None, folder: Path | None) -> None:
+    """Says in 12 lines what the data are, without training; needs no workdir."""
+    del folder
+    print(api.inspect(_needs(config)))
+
+
 def run_report(config: ConfigDict | None, folder: Path) -> None:
     """Draws the report of what the workdir holds, without training; prints the short table."""
     from redalign_jax import report
@@ -53,9 +59,11 @@ def run_report(config: ConfigDict | None, folder: Path) -> None:
     print(f"report: {folder / 'report.html'}")
 
 
+WITHOUT_WORKDIR = ("inspect",)
 JOBS: dict[str, Callable[[ConfigDict | None, Path], None]] = {
     "sweep": run_sweep,
     "decompose": run_decompose,
     "advise": run_advise,
     "report": run_report,
+    "inspect": run_inspect,
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from redalign_jax.advise.decide import ALIGN, ALONE, UNDECIDED
+from redalign_jax.data import look
 from redalign_jax.report import format, page, tables
 from redalign_jax.runtime import workdir
 
@@ -32,6 +33,7 @@ def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
         "<p>Two encoders are <i>aligned</i> when, beside their task, they are trained to give "
         "paired inputs similar representations. It helps where the inputs say the same about the "
         "label, and costs where each says something of its own.</p></header>",
+        page.data(about | {"look": workdir.read_lines(folder / look.FILE)}),
         *(_encoder(name, row, pilot) for name, row in encoders.items()),
         _todo(folder, found),
         _tried(encoders, pilot),

@@ -65,6 +65,7 @@ def build(
         _list([*said.reasons, *published.sentences(source)]),
         f'<p class="counts">{escape(_counts(summary, results))}</p>'
         f'<p class="setup">{escape(_setup(about["config"]))}</p></header>',
+        data(about),
         *figures[:told],
         _numbers(results, plan, found),
         *figures[told:],
@@ -85,7 +86,16 @@ def alone(about: dict[str, Any], headline: str, decomposed: str) -> str:
         f'<header><p class="kicker">redalign · {escape(str(source))}</p>'
         f"<h1>{_text(headline)}</h1></header>"
     )
-    return document(headline, [header, decomposed, _provenance(about)])
+    return document(headline, [header, data(about), decomposed, _provenance(about)])
+
+
+def data(about: dict[str, Any]) -> str:
+    """The look at a user's own data, see `data.look`."""
+    lines = about.get("look", [])
+    if not lines:
+        return ""
+    shown = "".join(f"<li>{_text(line)}</li>" for line in lines)
+    return f'<section id="data"><h2>The data</h2><ul>{shown}</ul></section>'
 
 
 def document(title: str, body: Sequence[str]) -> str:
