@@ -77,7 +77,7 @@ def test_temperature_weights_and_gate_match_independent_optimisers(shape, scale,
     for m, own in enumerate(logits):
         of = [nll64(calibrated64(own, u, log_prior), y).mean() for u in every]
         got = nll64(calibrated64(own, t[m], log_prior), y).mean()
-        assert 0.5 <= t[m] * (1 + 1e-6) and t[m] <= 1000 * (1 + 1e-6)
+        assert t[m] * (1 + 1e-6) >= 0.5 and t[m] <= 1000 * (1 + 1e-6)
         assert got <= min(of) + 1e-5 * (1 + min(of))
     calibrated = [calibrated64(own, u, log_prior) for own, u in zip(logits, t, strict=True)]
     for m, own in enumerate(calibrated):
