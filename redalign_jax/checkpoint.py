@@ -17,7 +17,6 @@ from jax import Array
 from redalign_jax import hosts
 from redalign_jax.block import Block, Carry
 from redalign_jax.errors import UserError
-from redalign_jax.training import Curve
 
 FOLDER = "checkpoints"
 KEPT = 2
@@ -43,7 +42,7 @@ def _digests(tree: Any) -> list[Array]:
 
 def _seal(carry: Carry) -> list[int]:
     state = [int(d) for d in hosts.gather(_digests(carry.state))]
-    return state + [zlib.crc32(np.ascontiguousarray(c)) for c in carry.curves]
+    return state + [zlib.crc32(np.ascontiguousarray(c)) for c in jax.tree.leaves(carry.curves)]
 
 
 def _one_line(error: BaseException) -> str:
@@ -98,7 +97,7 @@ class Checkpoints:
         about = {"block": _identity(block), "step": carry.step, "seal": _seal(carry)}
         args = self._ocp.args
         number = max(self._manager.all_steps(), default=-1) + 1
-        tree = {"state": carry.state, "curves": Curve(*(c.copy() for c in carry.curves))}
+        tree = {"state": carry.state, "curves": jax.tree.map(np.copy, carry.curves)}
         try:
             self._manager.save(
                 number,
@@ -158,11 +157,9 @@ class Checkpoints:
         if step not in range(0, train.steps + 1, train.steps // train.evaluations):
             raise ValueError(f"step {step} ends no segment")
         args = self._ocp.args
-        curves = Curve(*(np.empty(shape, np.float32) for shape in block.curve_shapes))
-        wanted = args.StandardRestore({"state": block.program.state, "curves": curves})
+        wanted = args.StandardRestore({"state": block.program.state, "curves": block.curves()})
         tree = self._manager.restore(number, args=args.Composite(carry=wanted)).carry
-        curves = Curve(*(np.array(c) for c in tree["curves"]))
-        return Carry(step, tree["state"], curves)
+        return Carry(step, tree["state"], jax.tree.map(np.array, tree["curves"]))
 
     def __enter__(self) -> "Checkpoints":
         logging.getLogger("absl").addFilter(_not_of_orbax)

@@ -14,7 +14,7 @@ from redalign_jax.alignment import SCHEDULES
 from redalign_jax.encoders import ACTIVATIONS, DTYPES, KINDS
 from redalign_jax.errors import UserError
 
-OBJECTIVES = ("info_nce", "siglip", "vicreg")
+OBJECTIVES = ("info_nce", "siglip", "vicreg", "posterior")
 
 # One setting for any task. Aligned hard and softly (τ = 1) for half of training, encoders share
 # what they can; pairs of one class are no negatives, so that classes stay together; then each is
@@ -40,7 +40,7 @@ def base(data: ConfigDict) -> ConfigDict:
                 "dtype": "float32",  # or bfloat16: of an encoder's products, not of its parameters
             },
             "alignment": {
-                "objective": "info_nce",  # info_nce, siglip, vicreg
+                "objective": "info_nce",  # info_nce, siglip, vicreg, posterior
                 "projection": (),  # widths of the projection head, output last; () for none
                 "block": 0,  # rows of the batch's similarity matrix at a time; 0 for all
                 "schedule": "constant",  # or {linear,cosine}_{warmup,decay}
@@ -188,8 +188,8 @@ def check(config: ConfigDict) -> None:
     _choice("encoder.activation", config.encoder.activation, ACTIVATIONS)
     _choice("alignment.objective", config.alignment.objective, OBJECTIVES)
     _choice("alignment.schedule", config.alignment.schedule, SCHEDULES)
-    if config.alignment.objective == "vicreg" and any(config.hyper.debias):
-        raise UserError("hyper.debias: vicreg has no negatives")
+    if config.alignment.objective in ("vicreg", "posterior") and any(config.hyper.debias):
+        raise UserError(f"hyper.debias: {config.alignment.objective} has no negatives")
     for field in (
         "encoder.embedding",
         "train.steps",

@@ -70,19 +70,20 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
     inputs = {name: [s.x[m] for s in splits] for m, name in enumerate(task.modalities)}
     projection = config.alignment.projection
     learned = config.alignment.learned_temperature
+    objective = config.alignment.objective
     return Model(
         modalities=task.modalities,
         classes=task.classes,
         encoders=encoders.build(encoder, inputs, embedding),
         projector=MLP(tuple(projection[:-1]), projection[-1], encoder.activation)
-        if projection
+        if projection and objective != "posterior"
         else None,
-        objective=config.alignment.objective,
+        objective=objective,
         schedule=config.alignment.schedule,
         learned_temperature=learned,
         bounded=not learned and min(config.hyper.temperature) >= alignment.BOUNDED_TEMPERATURE,
         debiased=bool(task.classes)
-        and config.alignment.objective != "vicreg"
+        and objective in ("info_nce", "siglip")
         and (config.sweep.balanced or any(config.hyper.debias)),
         block=config.alignment.block,
     )
