@@ -101,7 +101,7 @@ def compiled(
             measure.probe_examples,
         ),
         devices.mesh(config.sweep.batch_devices),
-        (len(group.cells), setting_count),
+        (len(group.cells), len(group.numbers(setting_count))),
         group.example,
         chunk or config.sweep.chunk,
         shape,
@@ -117,9 +117,12 @@ def cut(
 ) -> Iterator[Block]:
     """The blocks of a group's runs, those left out whose places in the grid are all `done`."""
     shape, count = program.shape, len(settings)
+    numbers = group.numbers(count)
     todo = [
         (c, columns)
-        for c, columns in grid.units(len(group.cells), count, shape)
+        for c, columns in (
+            (c, numbers[own]) for c, own in grid.units(len(group.cells), len(numbers), shape)
+        )
         if any(place not in done for place in grid.places(group.cells[c], columns, count))
     ]
     for units in grid.chunks(todo, shape):

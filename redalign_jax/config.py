@@ -16,10 +16,14 @@ from redalign_jax.errors import UserError
 
 OBJECTIVES = ("info_nce", "siglip", "vicreg", "posterior")
 
-# One setting for any task. Aligned hard and softly (τ = 1) for half of training, encoders share
-# what they can; pairs of one class are no negatives, so that classes stay together; then each is
-# let go, and takes up what is its own.
-BALANCED = {"strength": 16.0, "temperature": 1.0, "align_until": 0.5, "debias": 1.0}
+# One setting for any task: encoders learn from each other's posteriors, as far as the validation
+# split says that they gain by it.
+BALANCED_OBJECTIVE = "posterior"
+BALANCED = {"strength": 1.0, "align_until": 1.0, "debias": 0.0}
+
+# What a pilot for advice tries: aligned hard and softly (τ = 1) for half of training, encoders
+# share what they can; pairs of one class are no negatives; then each is let go.
+ADVISED = {"strength": 16.0, "temperature": 1.0, "align_until": 0.5, "debias": 1.0}
 
 
 def base(data: ConfigDict) -> ConfigDict:
@@ -232,6 +236,13 @@ def check(config: ConfigDict) -> None:
         raise UserError(
             f"train.evaluations: {config.train.evaluations} does not divide "
             f"train.steps, {config.train.steps}"
+        )
+    if config.train.evaluations < 2 and (
+        config.alignment.objective == "posterior" or config.sweep.balanced
+    ):
+        raise UserError(
+            "train.evaluations: posteriors are weighed at evaluations, and used after the first; "
+            "take at least 2"
         )
     if config.train.batch < 2:
         raise UserError("train.batch: a batch of 1 aligns nothing; take at least 2 examples")

@@ -1,7 +1,8 @@
 """The grid of a sweep: its tasks grouped by shape, its settings, and how they are cut up."""
 
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax import alignment, data, encoders
 from redalign_jax import config as configs
+from redalign_jax.alignment.posterior import SCARCE
 from redalign_jax.data.task import Task
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
@@ -50,11 +52,17 @@ class Group:
       model: the choices.
       example: one task's arrays.
       cells: the tasks.
+      settings: numbers of its settings; None for all of the grid.
     """
 
     model: Model
     example: Data
     cells: list[Cell] = field(default_factory=list)
+    settings: list[int] | None = None
+
+    def numbers(self, count: int) -> np.ndarray:
+        """Its settings' numbers, of a grid of `count` settings."""
+        return np.arange(count) if self.settings is None else np.array(self.settings)
 
 
 def arrays(task: Task) -> Data:
@@ -84,7 +92,7 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
         bounded=not learned and min(config.hyper.temperature) >= alignment.BOUNDED_TEMPERATURE,
         debiased=bool(task.classes)
         and objective in ("info_nce", "siglip")
-        and (config.sweep.balanced or any(config.hyper.debias)),
+        and any(config.hyper.debias),
         block=config.alignment.block,
     )
 
@@ -109,6 +117,14 @@ def _check_task(config: ConfigDict, task: Task) -> None:
         raise UserError(
             f"measure.neighbours: {config.measure.neighbours} must be below the {examples} test "
             "examples that are compared"
+        )
+    aware = config.sweep.balanced or config.alignment.objective == "posterior"
+    if aware and len(task.valid.y) < SCARCE:
+        logging.warning(
+            "%d validation labels are fewer than %d: they say too little about whose posterior to "
+            "trust, and the encoders that should learn from posteriors are left alone",
+            len(task.valid.y),
+            SCARCE,
         )
     if any(config.hyper.debias) and not task.classes:
         raise UserError("hyper.debias: needs classes, and the labels are those of a regression")
@@ -147,7 +163,24 @@ def groups(config: ConfigDict) -> list[Group]:
             key = (model, tuple(jax.tree.leaves(shapes)))
             found.setdefault(key, Group(model, example))
         found[key].cells.append(cell)
-    return list(found.values())
+    if not config.sweep.balanced:
+        return list(found.values())
+    last = len(configs.settings(config)) - 1
+    return [part for group in found.values() for part in _balanced(group, last)]
+
+
+def _balanced(group: Group, last: int) -> tuple[Group, Group]:
+    """The group's fixed settings, and the last, the balanced mechanism, which has its own model."""
+    model = replace(
+        group.model,
+        objective=configs.BALANCED_OBJECTIVE,
+        projector=None,
+        schedule="constant",
+        learned_temperature=False,
+        debiased=False,
+    )
+    fixed = replace(group, settings=list(range(last)))
+    return fixed, replace(group, model=model, settings=[last])
 
 
 def places(cell: Cell, settings: np.ndarray, count: int) -> np.ndarray:

@@ -163,7 +163,7 @@ def test_advice_never_sees_the_other_splits_and_a_sweep_accepts_it(tmp_path, mon
     strengths = advised.hyper.strength
     assert strengths[0] == (0.0, 0.0)
     assert strengths[-1] == tuple(e["strength"] for e in first["encoders"].values())
-    assert advised.hyper.debias == (configs.BALANCED["debias"],)
+    assert advised.hyper.debias == (configs.ADVISED["debias"],)
     table = sweep.run(advised, tmp_path / "sweep")
     assert table["strength"].nunique() == len(strengths)
 

@@ -138,7 +138,7 @@ def _encoder(
     task: Task, choice: decide.Choice | None, k: int, information: list[dict[str, Any]]
 ) -> dict[str, Any]:
     if choice is None:
-        strength, near, gain = configs.BALANCED["strength"], None, None
+        strength, near, gain = configs.ADVISED["strength"], None, None
         verdict = decide.UNDECIDED
     else:
         strength, near, gain = choice.strengths[k], choice.intervals[k], choice.gains[k]
@@ -172,7 +172,7 @@ def _pilot(task: Task, table: Any, choice: decide.Choice | None) -> dict[str, An
 def _config(own: ConfigDict, task: Task, choice: decide.Choice | None) -> dict[str, Any]:
     """Strength 0, to compare with, and the advised one, with the schedule that goes with it."""
     count = len(task.modalities)
-    advised = choice.strengths if choice else (configs.BALANCED["strength"],) * count
+    advised = choice.strengths if choice else (configs.ADVISED["strength"],) * count
     strengths = [list(s) for s in dict.fromkeys([(0.0,) * count, advised])]
-    hyper = {name: list(own.hyper[name]) for name in configs.BALANCED if name != "strength"}
+    hyper = {name: list(own.hyper[name]) for name in configs.ADVISED if name != "strength"}
     return {"modalities": asked(own), "hyper": {"strength": strengths, **hyper}}

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from redalign_jax.advise import pilot
-from redalign_jax.config import BALANCED
+from redalign_jax.config import ADVISED
 
 LEVEL = 0.95
 FEWEST = 5  # folds that can be judged
@@ -99,7 +99,7 @@ def choose(
     """
     options = pilot.candidates(modalities)
     shared = [c for c, s in enumerate(options) if len(set(s)) == 1]
-    default = options.index((BALANCED["strength"],) * len(modalities))
+    default = options.index((ADVISED["strength"],) * len(modalities))
 
     def judged(k: int, c: int) -> Estimate:
         return estimate(gains[modalities[k]][c].to_numpy(), examples)
@@ -133,8 +133,8 @@ def choose(
 
 def _leaving(hurt: list[bool], options: list[tuple[float, ...]]) -> int:
     """The trial that left the hurt encoders alone, or as many of them as a trial did."""
-    wanted = tuple(0.0 if h else BALANCED["strength"] for h in hurt)
-    first = tuple(0.0 if k == hurt.index(True) else BALANCED["strength"] for k in range(len(hurt)))
+    wanted = tuple(0.0 if h else ADVISED["strength"] for h in hurt)
+    first = tuple(0.0 if k == hurt.index(True) else ADVISED["strength"] for k in range(len(hurt)))
     return options.index(wanted if wanted in options else first)
 
 
