@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from scipy.stats import norm
+from test_training import KEY, hyper, model, only
 
+from redalign_jax import training
 from redalign_jax.alignment import posterior
+from redalign_jax.data.task import Split
+from redalign_jax.training import Data
 
 fit = jax.jit(posterior.fit, static_argnums=3)
 
@@ -294,3 +298,58 @@ def test_nothing_reaches_the_others_from_an_encoder_that_is_not_finite():
     assert not gradient[2].any()
     expected = jax.grad(lambda o: jnp.sum(posterior.losses(o, without, 4)[0]))(broken[:2])
     np.testing.assert_allclose(gradient[:2], expected, rtol=1e-3, atol=1e-6)
+
+
+@partial(jax.jit, static_argnums=0)
+def trained(m, h, d):
+    """200 steps with a look every tenth: the final state, and curves by segment."""
+    plan = training.Plan(200, 32, 20)
+
+    def body(state, first):
+        return training.segment(m, plan, h, KEY, d, state, first)
+
+    return jax.lax.scan(body, training.start(m, h, KEY, d), 10 * jnp.arange(20))
+
+
+def independent_views(valid=100, seed=0):
+    """Two views that are independent given the label, 40 labelled pairs and 200 without."""
+    rng = np.random.default_rng(seed)
+    means = 1.5 * rng.standard_normal((2, 3, 5))
+
+    def split(n, labelled):
+        y = rng.integers(3, size=n).astype(np.int32)
+        x = np.float32(means[:, y] + rng.standard_normal((2, n, 5)))
+        return Split(tuple(x), y[:labelled])
+
+    return Data(split(240, 40), split(valid, valid), split(30, 30))
+
+
+def test_strength_zero_is_training_alone_and_its_partner_learns():
+    d = independent_views()
+    fast = {"learning_rate": 1e-2}
+    state, both = trained(model(objective="posterior"), hyper([1.0, 0.0], **fast), d)
+    _, none = trained(model(objective="posterior"), hyper([0.0, 0.0], **fast), d)
+    _, alone = trained(model(("b",)), hyper([0.0], **fast), only(d, 1))
+    np.testing.assert_array_equal(both.task_loss[:, 1], none.task_loss[:, 1])
+    np.testing.assert_allclose(both.task_loss[:, 1], alone.task_loss[:, 0], rtol=1e-5)
+    assert both.evidence.gate[:, 0].max() > 0.5
+    np.testing.assert_array_equal(state.evidence.gate, both.evidence.gate[-1])
+    before = int(posterior.START * 20)
+    np.testing.assert_array_equal(both.task_loss[:before, 0], none.task_loss[:before, 0])
+    assert np.abs(both.task_loss[before:, 0] - none.task_loss[before:, 0]).max() > 1e-3
+    # what the unlabelled pairs teach shows on the validation split
+    gain = nll_of(state, d, 0) - nll_of(trained(model(), hyper([0.0, 0.0], **fast), d)[0], d, 0)
+    assert gain < 0
+
+
+def nll_of(state, d, m):
+    """Mean log-loss of encoder m's head on the validation split."""
+    params = training.layout(model(), d.train.x).unravel(state.params)
+    return nll64(np.float64(training.heads(model(), params, d.valid)[m]), d.valid.y).mean()
+
+
+def test_a_validation_split_of_ten_does_no_harm():
+    d = independent_views(valid=10)
+    _, aligned = trained(model(objective="posterior"), hyper([1.0, 1.0]), d)
+    _, alone = trained(model(objective="posterior"), hyper([0.0, 0.0]), d)
+    np.testing.assert_array_equal(aligned.task_loss, alone.task_loss)

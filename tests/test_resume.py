@@ -95,6 +95,17 @@ def test_sigterm_saves_and_the_same_call_goes_on(undisturbed, tmp_path, monkeypa
     assert_identical(tmp_path, undisturbed)
 
 
+def test_what_posteriors_were_found_to_be_worth_is_kept(tmp_path, monkeypatch):
+    changes = {"alignment__objective": "posterior", "hyper__learning_rate": (1e-2,)}
+    changes |= {"hyper__strength": (0.0, 1.0), "train__steps": 100, "data__redundancy": (0,)}
+    sweep.run(config(**changes), tmp_path / "whole")
+    stop_after(monkeypatch, tmp_path / "stopped", SEGMENTS + 13, **changes)
+    sweep.run(config(**changes), tmp_path / "stopped")
+    assert_identical(tmp_path / "stopped", tmp_path / "whole")
+    curves = pd.read_parquet(tmp_path / "whole" / "curves.parquet")
+    assert curves.loc[curves["metric"] == "gate", "value"].max() > 0.3
+
+
 def damage(number: Path, how: str):
     files = sorted(p for p in number.rglob("*") if p.is_file() and p.stat().st_size)
     if how == "gone":
