@@ -245,7 +245,7 @@ def fit(
       y: (n,) labels.
       before: (D,) see `prior`.
       classes: number of classes, 0 for a regression.
-      apart: (M,) encoders that take no part; None for none.
+      apart: (M,) encoders that take no part, besides those whose outputs are not finite.
 
     Returns:
       T, the variance, α and g of every encoder.
@@ -253,7 +253,7 @@ def fit(
     count = len(outputs)
     if len(y) < SCARCE or count < 2:
         return nothing(count, before)
-    apart = _apart(outputs, apart)
+    apart = _broken(outputs) if apart is None else apart | _broken(outputs)
     outputs = _without(outputs, apart)
     s = statistics(y, classes)
     variance = jnp.ones(count)
@@ -269,9 +269,7 @@ def fit(
     return Evidence(before, hot, variance, weight, jnp.where(apart, 0, gates))
 
 
-def losses(
-    outputs: Array, evidence: Evidence, classes: int, apart: Array | None = None
-) -> tuple[Array, Array]:
+def losses(outputs: Array, evidence: Evidence, classes: int, apart: Array | None = None) -> Array:
     """Mean over examples of CE(q_m, p_m), with a gradient through p_m alone.
 
     Nats for classes; for a regression times the posterior's standard deviation, units of the
@@ -281,13 +279,10 @@ def losses(
       outputs: as for `fit`, of pairs; no labels are needed.
       evidence: of `fit`.
       classes: number of classes, 0 for a regression.
-      apart: (M,) encoders that take no part; None for none.
-
-    Returns:
-      (M,) losses, and (M,) which encoders take no part: those of `apart`, and whose outputs are not
-      finite. Nothing reaches the others from them.
+      apart: (M,) encoders that take no part; nothing reaches the others from them. None for those
+        whose outputs are not finite.
     """
-    apart = _apart(outputs, apart)
+    apart = _broken(outputs) if apart is None else apart
     eta = jax.vmap(natural, (0, 0, None))(_without(outputs, apart), evidence.variance, classes)
     still = jax.lax.stop_gradient(eta)
     # one row of exponents per encoder: α_mk / T_k for partners, 0 for itself
@@ -296,13 +291,11 @@ def losses(
     exponent = jnp.where(apart, 0, exponent.set(evidence.weight) / evidence.temperature)
     told = jnp.sum(exponent[:, :, None, None] * (still - evidence.prior[:, None]), axis=1)
     expected = moments(still + told, classes)
-    found = jnp.mean(log_loss(eta, expected, classes), axis=-1) * jnp.sqrt(evidence.variance)
-    return found, apart
+    return jnp.mean(log_loss(eta, expected, classes), axis=-1) * jnp.sqrt(evidence.variance)
 
 
-def _apart(outputs: Array, apart: Array | None) -> Array:
-    broken = ~jnp.all(jnp.isfinite(outputs), axis=tuple(range(1, outputs.ndim)))
-    return broken if apart is None else broken | apart
+def _broken(outputs: Array) -> Array:
+    return ~jnp.all(jnp.isfinite(outputs), axis=tuple(range(1, outputs.ndim)))
 
 
 def _without(rows: Array, apart: Array) -> Array:
