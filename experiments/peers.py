@@ -133,7 +133,8 @@ def changes(table: pd.DataFrame) -> pd.DataFrame:
     wide = rows.pivot_table(index=key, columns="seed", values="value", dropna=False)
     base = wide.xs("none", level="arm").xs(False, level="control")
     rest = wide.drop(index="none", level="arm")
-    return rest - base.reindex(rest.index.droplevel(["control", "arm"])).to_numpy()
+    change = rest - base.reindex(rest.index.droplevel(["control", "arm"])).to_numpy()
+    return change.dropna(how="all")
 
 
 def said(change: pd.DataFrame) -> str:
