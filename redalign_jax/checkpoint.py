@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import os
 import re
 import time
@@ -57,6 +58,23 @@ def _not_of_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in record.pathname
 
 
+def _saved(tree: Any) -> Any:
+    """The arrays that hold something: Orbax refuses others, such as the pairs of one modality."""
+    return jax.tree.map(lambda a: a if math.prod(a.shape) else None, tree)
+
+
+def _filled(tree: Any, whole: Any) -> Any:
+    """`tree` of `_saved` with its empty arrays, shaped and placed as in `whole`."""
+
+    def fill(like: Any, a: Any) -> Any:
+        if a is not None:
+            return a
+        empty = np.zeros(like.shape, like.dtype)
+        return jax.device_put(empty, like.sharding) if hasattr(like, "sharding") else empty
+
+    return jax.tree.map(fill, whole, tree)
+
+
 class Checkpoints:
     """Saves and finds the blocks in progress of one workdir.
 
@@ -97,7 +115,7 @@ class Checkpoints:
         about = {"block": _identity(block), "step": carry.step, "seal": _seal(carry)}
         args = self._ocp.args
         number = max(self._manager.all_steps(), default=-1) + 1
-        tree = {"state": carry.state, "curves": jax.tree.map(np.copy, carry.curves)}
+        tree = _saved({"state": carry.state, "curves": jax.tree.map(np.copy, carry.curves)})
         try:
             self._manager.save(
                 number,
@@ -157,8 +175,10 @@ class Checkpoints:
         if step not in range(0, train.steps + 1, train.steps // train.evaluations):
             raise ValueError(f"step {step} ends no segment")
         args = self._ocp.args
-        wanted = args.StandardRestore({"state": block.program.state, "curves": block.curves()})
+        whole = {"state": block.program.state, "curves": block.curves()}
+        wanted = args.StandardRestore(_saved(whole))
         tree = self._manager.restore(number, args=args.Composite(carry=wanted)).carry
+        tree = _filled(tree, whole)
         return Carry(step, tree["state"], jax.tree.map(np.array, tree["curves"]))
 
     def __enter__(self) -> "Checkpoints":
