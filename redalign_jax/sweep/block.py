@@ -58,13 +58,12 @@ class Block:
         count, cells = len(self.settings), self.group.cells
         return np.array([grid.places(cells[c], columns, count) for c, columns in self.units])
 
-    @property
-    def curve_shapes(self) -> Curve:
-        """Shapes of the whole curves: (evaluations, rows, settings, ...)."""
-        modalities = len(self.group.model.modalities)
-        shape = (self.config.train.evaluations, *self.columns.shape)
-        pairs = len(alignment.pairs(modalities))
-        return Curve((*shape, modalities), (*shape, pairs), (*shape, modalities))
+    def curves(self) -> Curve:
+        """The whole curves, (evaluations, rows, settings, ...), NaN before anything is trained."""
+        whole = (self.config.train.evaluations, *self.columns.shape)
+        return jax.tree.map(
+            lambda a: np.full((*whole, *a.shape[2:]), np.nan, np.float32), self.program.curve
+        )
 
 
 class Inputs(NamedTuple):
@@ -101,7 +100,7 @@ def compiled(
         Plan(train.steps, batch, train.evaluations, config.sweep.batch_devices),
         Settings(examples, neighbours, config.measure.probe_examples),
         devices.mesh(config.sweep.batch_devices),
-        (len(group.cells), setting_count),
+        (len(group.cells), len(group.numbers(setting_count))),
         group.example,
         chunk or config.sweep.chunk,
         shape,
@@ -117,9 +116,12 @@ def cut(
 ) -> Iterator[Block]:
     """The blocks of a group's runs, those left out whose places in the grid are all `done`."""
     shape, count = program.shape, len(settings)
+    numbers = group.numbers(count)
     todo = [
         (c, columns)
-        for c, columns in grid.units(len(group.cells), count, shape)
+        for c, columns in (
+            (c, numbers[own]) for c, own in grid.units(len(group.cells), len(numbers), shape)
+        )
         if any(place not in done for place in grid.places(group.cells[c], columns, count))
     ]
     for units in grid.chunks(todo, shape):
@@ -174,8 +176,7 @@ def load(block: Block) -> Inputs:
 
 def start(block: Block, inputs: Inputs) -> Carry:
     """The block before its first step."""
-    curves = Curve(*(np.full(shape, np.nan, np.float32) for shape in block.curve_shapes))
-    return Carry(0, block.program.start(*inputs), curves)
+    return Carry(0, block.program.start(*inputs), block.curves())
 
 
 def advance(block: Block, inputs: Inputs, carry: Carry) -> Carry:
@@ -183,7 +184,9 @@ def advance(block: Block, inputs: Inputs, carry: Carry) -> Carry:
     train = block.config.train
     state, curve = block.program.segment(*inputs, carry.state, np.int32(carry.step))
     steps = train.steps // train.evaluations
-    for whole, now in zip(carry.curves, processes.gather(curve), strict=True):
+    for whole, now in zip(
+        *map(jax.tree.leaves, (carry.curves, processes.gather(curve))), strict=True
+    ):
         whole[carry.step // steps] = now
     return Carry(carry.step + steps, state, carry.curves)
 
@@ -235,6 +238,12 @@ def _curve_columns(block: Block, curves: Curve) -> Table:
             columns[step, name, "task_loss"] = curves.task_loss[i, ..., m]
             sign, metric = (1, "valid_accuracy") if model.classes else (-1, "valid_mae")
             columns[step, name, metric] = sign * curves.valid[i, ..., m]
+            if curves.evidence is not None:
+                columns[step, name, "gate"] = curves.evidence.gate[i, ..., m]
+                columns[step, name, "temperature"] = curves.evidence.temperature[i, ..., m]
+                others = [o for o in model.modalities if o != name]
+                for k, other in enumerate(others):
+                    columns[step, name, f"weight_{other}"] = curves.evidence.weight[i, ..., m, k]
         for k, (a, b) in enumerate(alignment.pairs(len(model.modalities))):
             pair = f"{model.modalities[a]}|{model.modalities[b]}"
             columns[step, pair, "alignment_loss"] = curves.alignment_loss[i, ..., k]
