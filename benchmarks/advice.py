@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import separation  # noqa: E402
 from configs import mfeat as digits  # noqa: E402
 from redalign_jax import data, sweep  # noqa: E402
-from redalign_jax.advise import cross_validate, decide, folds  # noqa: E402
+from redalign_jax.advise import cross_validate, decide  # noqa: E402
 from redalign_jax.config import base  # noqa: E402
 from redalign_jax.data.sources import mfeat, redundancy_bits  # noqa: E402
 from redalign_jax.runtime import devices  # noqa: E402
@@ -64,8 +64,9 @@ def realised(config: ConfigDict, task: Task, own: ConfigDict, inits: int) -> dic
     mechanism = {name: values[0] for name, values in own.hyper.items()}
     settings = [plain | {"strength": s} for s in GRID]
     settings += [mechanism | {"strength": s} for s in cross_validate.candidates(task.modalities)]
-    cells = [folds.Fold(k, {"seed": k}, task, 10_000 + k) for k in range(inits)]
-    model = grid.build_model(own, task, own.encoder.embedding[0])
+    size = own.encoder.embedding[0]
+    cells = [grid.Cell(k, {"seed": k}, lambda seed: task, 10_000 + k, size) for k in range(inits)]
+    model = grid.build_model(own, task, size)
     table = sweep.train(own, grid.Group(model, grid.arrays(task), cells), settings)
     table["setting"] = table["place"] % len(settings)
     rows = table[table["metric"] == "accuracy"]

@@ -5,12 +5,13 @@ python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs
 """
 
 import contextlib
+import os
 import re
 import shlex
 import signal
 import sys
 
-if __name__ == "__main__":
+if __name__ == "__main__" or os.path.basename(sys.argv[0]) == "redalign":  # the console script
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the rest loads ends without a word
 
 from pathlib import Path
@@ -19,7 +20,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from redalign_jax import config as configs
-from redalign_jax import jobs, usage
+from redalign_jax import config_files, jobs, usage
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import coordination, preemption, streams
 
@@ -35,7 +36,7 @@ _PROCESSES = flags.DEFINE_integer("processes", None, "Their number.")
 _PROCESS = flags.DEFINE_integer("process", None, "The number of this one, from 0.")
 FLAGS = ("job", "config", "workdir", "distributed", "coordinator", "processes", "process")
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "The experiment; a field is overridden as --config.section.field=value."
+    "config", None, "The experiment, by name or file; a field: --config.section.field=value."
 )
 
 
@@ -95,7 +96,7 @@ def _joined(argv: list[str]) -> contextlib.AbstractContextManager:
     return coordination.joined(*by_hand)
 
 
-def main(argv: list[str] | None = None) -> int:
+def _command(argv: list[str]) -> int:
     """Runs one job; returns the exit status.
 
     0, 2 for input that cannot be used, or 75 for a job that was asked to stop and goes on when it
@@ -103,7 +104,6 @@ def main(argv: list[str] | None = None) -> int:
     """
     logging.set_verbosity(logging.WARNING)
     logging.use_absl_handler()
-    argv = sys.argv if argv is None else argv
     if usage.wanted(argv):
         said = {name: flags.FLAGS[name].help for name in FLAGS}
         print(usage.page(jobs.JOBS, said, full="--helpfull" in argv))
@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     again = shlex.join(["python", "-m", "redalign_jax", *argv[1:]])
     try:
         with _joined(argv):
-            config = _config(argv)
+            config = _config(_with_paths(argv))
             if not _WORKDIR.value:
                 raise UserError("workdir: --workdir=DIR is needed")
             if config is not None:
@@ -130,14 +130,29 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _run() -> int:
-    """`main`, on streams that may be closed or full, with Ctrl-C as an exception again."""
+def _with_paths(argv: list[str]) -> list[str]:
+    """`--config=NAME` with the path of that experiment."""
+    found = list(argv)
+    for i, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        if flag in ("--config", "-config") and equals:
+            found[i] = f"{flag}={config_files.path(value)}"
+        elif argument in ("--config", "-config") and i + 1 < len(argv):
+            found[i + 1] = config_files.path(argv[i + 1])
+    return found
+
+
+def main() -> int:
+    """The command, on streams that may be closed or full, with Ctrl-C as an exception again.
+
+    `python -m redalign_jax` and the console script `redalign` both call it.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     streams.last()
-    status = main()
+    status = _command(sys.argv)
     streams.say_what_failed()
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(_run())
+    sys.exit(main())

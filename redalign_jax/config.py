@@ -6,6 +6,7 @@ one value per point; every other field has one value for the whole sweep.
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -70,6 +71,19 @@ def data_points(data: ConfigDict) -> list[tuple[dict[str, Any], ConfigDict]]:
         single = ConfigDict({name: point.get(name, data[name]) for name in data})
         points.append(({n: v for n, v in point.items() if len(axes[n]) > 1}, single))
     return points
+
+
+def points(
+    config: ConfigDict, load: sources.Load | None = None
+) -> list[tuple[dict[str, Any], sources.Source]]:
+    """The task axis as sources: per point its columns of the results, and seed → task.
+
+    Args:
+      config: the experiment.
+      load: makes the tasks; None is `data.load`, which reads what `config.data` names.
+    """
+    load = load or sources.load
+    return [(columns, partial(load, point)) for columns, point in data_points(config.data)]
 
 
 def settings(config: ConfigDict) -> list[dict[str, Any]]:

@@ -6,11 +6,11 @@ Each imports what it alone needs: statistics and figures take a second, in which
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
+from redalign_jax import api
 from redalign_jax.errors import UserError
-from redalign_jax.runtime import processes, workdir
+from redalign_jax.runtime import processes
 
 
 def _needs(config: ConfigDict | None) -> ConfigDict:
@@ -21,16 +21,7 @@ def _needs(config: ConfigDict | None) -> ConfigDict:
 
 def run_sweep(config: ConfigDict | None, folder: Path) -> None:
     """Trains the grid, or what was advised, then draws the report."""
-    from redalign_jax import sweep
-
-    config = _needs(config)
-    if config.advice:
-        from redalign_jax import advise
-
-        config = advise.apply(config, config.advice)
-    if not any(np.all(np.asarray(strength) == 0) for strength in config.hyper.strength):
-        raise UserError("hyper.strength: 0 is missing, which the report compares with")
-    sweep.run(config, folder)
+    api.sweep(_needs(config), workdir=folder)
     if processes.first():
         run_report(config, folder)
 
@@ -39,21 +30,16 @@ def run_decompose(config: ConfigDict | None, folder: Path) -> None:
     """Estimates what the modalities tell about the labels, then draws the report."""
     from redalign_jax.pid import decomposition
 
-    table = decomposition.run(_needs(config), folder)
+    table = api.decompose(_needs(config), workdir=folder)
     print(decomposition.short_table(table))
     run_report(config, folder)
 
 
 def run_advise(config: ConfigDict | None, folder: Path) -> None:
     """Tries alignment on the labelled training examples and says what to do."""
-    from redalign_jax import advise
-    from redalign_jax.report import advice
-
-    found = advise.advise(_needs(config), folder)
-    page = advice.make(folder, workdir.read_config(folder), found)
-    for name, row in found["encoders"].items():
-        print(f"{name}: {row['verdict']}, λ = {row['strength']:g}. {row['reasons'][0]}")
-    print(f"advice: {folder / 'advice.json'}\npage: {page}")
+    advice = api.advise(_needs(config), workdir=folder)
+    page = advice.report()
+    print(f"{advice}\nadvice: {folder / api.ADVICE}\npage: {page}")
 
 
 def run_report(config: ConfigDict | None, folder: Path) -> None:

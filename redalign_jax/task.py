@@ -81,6 +81,10 @@ class Task:
         return float(np.bincount(self.test.y).max() / len(self.test.y))
 
 
+# A point of the task axis with everything but the seed decided.
+Source = Callable[[int], Task]
+
+
 def to_float(x: Any) -> Any:
     """An input as training wants it: float32, levels 0..255 as 0..1. numpy or JAX."""
     return x.astype("float32") / 255 if x.dtype == np.uint8 else x.astype("float32")

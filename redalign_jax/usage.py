@@ -5,11 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from redalign_jax import data
+from redalign_jax import config_files, data
 from redalign_jax.fields import FIELDS
 
 HELP = {"-h", "-?", "-help", "--help", "--helpshort", "-helpfull", "--helpfull"}
-CONFIGS = Path(__file__).parents[1] / "configs"
 
 TOP = """\
 redalign: should these modalities be aligned, and how strongly?
@@ -36,9 +35,8 @@ def page(jobs: Mapping[str, Callable], flags: Mapping[str, str], full: bool = Fa
     """
     parts = [TOP, _rows("jobs", {f"--job={n}": _first_line(f.__doc__) for n, f in jobs.items()})]
     parts.append(_rows("flags", {f"--{name}": said for name, said in flags.items()}))
-    found = {str(path): _about(path) for path in _configs()}
-    if found:
-        parts.append(_rows("configs, each with its own command on top", found))
+    found = {_shown_path(path): _about(path) for path in config_files.paths()}
+    parts.append(_rows("experiments, --config=NAME of these, or a file", found))
     return "\n".join([*parts, *(_fields() if full else [_sections()])]).rstrip()
 
 
@@ -76,11 +74,10 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _configs() -> list[Path]:
-    """The experiments of this checkout, as seen from where the user stands."""
+def _shown_path(path: Path) -> str:
+    """A file as seen from a checkout where the user stands, else the experiment's name."""
     here = Path.cwd()
-    found = sorted(CONFIGS.glob("*.py"))
-    return [p.relative_to(here) if p.is_relative_to(here) else p for p in found]
+    return str(path.relative_to(here)) if path.is_relative_to(here) else path.stem
 
 
 def _about(path: Path) -> str:

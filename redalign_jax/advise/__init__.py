@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
 from redalign_jax import config as configs
-from redalign_jax import data, pid
+from redalign_jax import pid, rooms
 from redalign_jax.advise import cross_validate, decide, explain
 from redalign_jax.advise.apply import apply, asked
 from redalign_jax.analysis.differences import quality_metric
-from redalign_jax.data import identity
+from redalign_jax.data import Load, identity
 from redalign_jax.errors import UserError
 from redalign_jax.pid import decomposition
 from redalign_jax.runtime import claim, workdir
@@ -26,14 +26,14 @@ __all__ = ["advise", "apply"]
 FEWEST = 5  # labelled examples in a fold, which needs 2 groups of them
 
 
-def _task(config: ConfigDict) -> Task:
-    points = configs.data_points(config.data)
+def _task(config: ConfigDict, load: Load | None) -> Task:
+    points = configs.points(config, load)
     if len(points) > 1:
         fields = [n for n, v in config.data.items() if isinstance(v, tuple) and len(v) > 1]
         raise UserError(f"data.{fields[0]}: several values; advice is given for one task at a time")
     if len(config.encoder.embedding) > 1:
         raise UserError("encoder.embedding: several values; advice is given for one encoder")
-    task = data.load(points[0][1], config.sweep.first_seed)
+    task = points[0][1](config.sweep.first_seed)
     if len(task.modalities) < 2:
         raise UserError(
             f"data.modalities: only {task.modalities[0]}; alignment needs two modalities"
@@ -41,7 +41,12 @@ def _task(config: ConfigDict) -> Task:
     return task
 
 
-def advise(config: ConfigDict, folder: str | Path, progress: bool | None = None) -> dict[str, Any]:
+def advise(
+    config: ConfigDict,
+    folder: str | Path,
+    progress: bool | None = None,
+    load: Load | None = None,
+) -> dict[str, Any]:
     """Advice from the labelled training examples alone; validation and test splits stay unseen.
 
     The information in the pairs is estimated, the balanced mechanism is cross-validated at several
@@ -52,6 +57,7 @@ def advise(config: ConfigDict, folder: str | Path, progress: bool | None = None)
       config: an experiment on one task.
       folder: the workdir, made if need be.
       progress: show a bar; None shows it on a terminal, lines elsewhere.
+      load: makes the task, as of `config.points`.
 
     Returns:
       {"encoders": {name: {"verdict": "align" | "do not align" | "undecided", "strength",
@@ -66,7 +72,7 @@ def advise(config: ConfigDict, folder: str | Path, progress: bool | None = None)
     folder = Path(folder)
     config = configs.check(config)
     with identity.recorded() as content:
-        task = _task(config)
+        task = _task(config, load)
         identity.check_new({}, {}, task)
     with workdir.held(folder):
         about = claim.admit(folder, config, content, "advise")
@@ -181,3 +187,6 @@ def _config(own: ConfigDict, task: Task, choice: decide.Choice | None) -> dict[s
     strengths = [list(s) for s in dict.fromkeys([nothing, advised])]
     hyper = {name: list(own.hyper[name]) for name in configs.ADVISED if name != "strength"}
     return {"modalities": asked(own), "hyper": {"strength": strengths, **hyper}}
+
+
+rooms.callable_package(__name__)

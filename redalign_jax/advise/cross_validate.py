@@ -91,11 +91,12 @@ def run(
     own.train.batch = min(own.train.batch, len(tasks[0].train.x[0]))
     model = grid.build_model(own, task, own.encoder.embedding[0])
     work = [
-        folds.Fold(
+        grid.Cell(
             repeat * FOLDS + k,
             {"fold": k, "seed": repeat},
-            tasks[k],
+            lambda seed, task=tasks[k]: task,
             (seed + 1000 * repeat + k) % SEEDS,
+            own.encoder.embedding[0],
         )
         for repeat in range(REPEATS)
         for k in range(FOLDS)
@@ -105,7 +106,7 @@ def run(
     program = block.compiled(own, group, len(settings))
     began = time.monotonic()
 
-    def train(cells: list[folds.Fold]) -> pd.DataFrame:
+    def train(cells: list[grid.Cell]) -> pd.DataFrame:
         part = grid.Group(model, group.example, cells)
         steps = program.runs * own.train.steps // own.train.evaluations
         runs = program.runs * len(list(block.cut(own, part, settings, program)))

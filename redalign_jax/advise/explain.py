@@ -23,11 +23,50 @@ def of(task: Task, choice: Choice | None, k: int, information: list[dict[str, An
     return said
 
 
+def text(found: dict[str, Any]) -> str:
+    """An advice as lines for a terminal: all that is needed to follow it.
+
+    Args:
+      found: of `advise.advise`.
+    """
+    lines = [_line(name, row, found["pilot"]) for name, row in found["encoders"].items()]
+    hyper = {name: values[0] for name, values in found["config"]["hyper"].items()}
+    if not any(row["strength"] for row in found["encoders"].values()):
+        return "\n".join([*lines, "what to do: train without alignment, λ = 0"])
+    until = f"the first {hyper['align_until']:.0%} of training, then off"
+    lines.append(
+        f"schedule: alignment is on for {until} (hyper.align_until={hyper['align_until']:g})"
+    )
+    lines.append(f"temperature: {hyper['temperature']:g} (hyper.temperature)")
+    if hyper["debias"]:
+        apart = "pairs that share their label are not pushed apart"
+        lines.append(f"negatives: {apart} (hyper.debias={hyper['debias']:g})")
+    return "\n".join(lines)
+
+
+def _line(name: str, row: dict[str, Any], pilot: dict[str, Any]) -> str:
+    """Verdict, strength and expected change of one encoder, and its first reason."""
+    said = f"{name}: {row['verdict']}, λ = {row['strength']:g}"
+    if row["verdict"] != ALIGN:
+        return f"{said}. {row['reasons'][0]}"
+    low, high = row["strength_interval"]
+    near = f" ({low:g} to {high:g} do not differ clearly)" if low < high else ""
+    change = _change(
+        pilot["metric"] == "accuracy", row["expected_gain"], *row["expected_gain_interval"]
+    )
+    return f"{said}{near}; expected change {change}"
+
+
 def _gain(task: Task, found: Estimate) -> str:
-    if task.classes:
-        mean, low, high = (f"{100 * v:+.1f}" for v in (found.mean, found.low, found.high))
+    return _change(bool(task.classes), found.mean, found.low, found.high)
+
+
+def _change(classes: bool, *values: float) -> str:
+    """A change with its interval, (mean, low, high)."""
+    if classes:
+        mean, low, high = (f"{100 * v:+.1f}" for v in values)
         return f"{mean} points of accuracy (95 % interval {low} to {high})"
-    mean, low, high = (f"{v:+.3g}" for v in (found.mean, found.low, found.high))
+    mean, low, high = (f"{v:+.3g}" for v in values)
     return f"{mean} in mean absolute error, more is better (95 % interval {low} to {high})"
 
 

@@ -1,32 +1,11 @@
 """Cross-validation on a task's labelled training examples; its own splits stay unseen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from redalign_jax.pid import groups
 from redalign_jax.task import Split, Task
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One training of the pilot: what a `grid.Cell` is to a sweep.
-
-    Attributes:
-      place: its number.
-      columns: `fold` and `seed`, as columns of the results.
-      task: the other folds to train on, this one to be judged on.
-      seed: of init and batches.
-    """
-
-    place: int
-    columns: dict[str, int]
-    task: Task
-    seed: int
-
-    def load(self) -> Task:
-        """The task."""
-        return self.task
 
 
 def assign(y: np.ndarray, folds: int, seed: int, group: np.ndarray | None = None) -> np.ndarray:

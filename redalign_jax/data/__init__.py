@@ -1,12 +1,16 @@
 """Where tasks come from: one module per source, each with `defaults()` and `load(config, seed)`."""
 
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
 from ml_collections import ConfigDict
 
 from redalign_jax.errors import UserError
-from redalign_jax.task import Split, Task
+from redalign_jax.task import Source, Split, Task
+
+# A task from the `data` section at one point of the task axis, and a seed; `load` below is one.
+Load = Callable[[ConfigDict, int], Task]
 
 # By name the module that knows it, imported when it is asked for.
 SOURCES = {
@@ -23,7 +27,7 @@ SOURCES = {
     "tfds": "tfds_source",
 }
 
-__all__ = ["SOURCES", "Split", "Task", "load", "module"]
+__all__ = ["SOURCES", "Load", "Source", "Split", "Task", "load", "module"]
 
 
 def module(source: str) -> ModuleType:

@@ -1,6 +1,7 @@
 """Labels as people bring them: which rows have one, and whether they are classes or a target."""
 
 import numpy as np
+import pandas as pd
 
 from redalign_jax.data import notes
 from redalign_jax.errors import UserError
@@ -21,7 +22,8 @@ def read(
     until `unlabelled` says so.
 
     Args:
-      y: of the file.
+      y: (n,), (n, 1) or one-hot (n, C). Python objects, which no file holds, are numbers or texts;
+        None, NaN and pandas' NA among them lack a label.
       unlabelled: the value, as text, that stands for "no label"; "missing" for NaN and the texts
         "", nan, NaN, None, <NA>, NaT; "" for none.
       target: "classes", "regression", or "" to tell by the type: floating point is a regression.
@@ -36,6 +38,8 @@ def read(
     if target not in TARGETS:
         raise UserError(f"data.target: {target!r} is not one of classes, regression")
     y = _flat(y, source)
+    if y.dtype.kind == "O":
+        return _of_objects(y, unlabelled, target, source)
     if y.dtype.kind not in "biufUS":
         raise UserError(
             f"{source}: labels of type {y.dtype}; classes are integers, booleans or strings, the "
@@ -52,6 +56,33 @@ def read(
             "as pairs alone",
         )
     return _typed(y, target, source), ~without
+
+
+def _of_objects(
+    y: np.ndarray, unlabelled: str, target: str, source: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """`read` of Python objects, those that lack a label left out first."""
+    known = ~pd.isna(y)
+    texts = {isinstance(v, str) for v in y[known]}
+    if len(texts) > 1:
+        raise UserError(f"{source}: the labels are texts and numbers; use one kind")
+    try:
+        values = np.array(y[known].tolist())
+    except ValueError:
+        values = y[:0]
+    if values.ndim != 1 or values.dtype.kind not in "biufUS":
+        held = ", ".join(sorted({type(v).__name__ for v in y[known]}))
+        raise UserError(f"{source}: the labels are of type {held}, not numbers or texts")
+    if unlabelled == MISSING and not known.all():
+        unlabelled = ""
+    if not known.all():
+        notes.once(
+            f"{source}: {(~known).sum()} of {len(y)} rows have no label; they are trained on as "
+            "pairs alone",
+        )
+    values, labelled = read(values, unlabelled=unlabelled, target=target, source=source)
+    known[known] = labelled
+    return values, known
 
 
 def _flat(y: np.ndarray, source: str) -> np.ndarray:

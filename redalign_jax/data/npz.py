@@ -72,15 +72,39 @@ def read(path: str, modalities: str, groups: str) -> Members:
             for name in (*x, LABELS)
             if f"{name}_ids" in names
         }
+    return paired(x, y, beside, ids, by, path)
+
+
+def paired(
+    x: dict[str, np.ndarray],
+    y: np.ndarray,
+    beside: dict[str, np.ndarray],
+    ids: dict[str, np.ndarray],
+    by: str,
+    source: str,
+) -> Members:
+    """Arrays, joined by id if they have ids; groups and splits as numbers.
+
+    Args:
+      x: name → (n, ...) of every modality.
+      y: (n, ...) labels.
+      beside: further arrays of one value per label: that called `by`, and `split`.
+      ids: name → (n,), for every modality and `labels`, or empty.
+      by: the array of `x` or `beside` of which equal values belong together; "" for none.
+      source: the file, for what is said.
+
+    Raises:
+      UserError: one line that names the source and what is wrong.
+    """
     for name, value in {LABELS: y, **beside}.items():
         if value.ndim == 0 or len(value) != len(y):
             rows = f"{len(value)} rows" if value.ndim else "no rows"
-            raise UserError(f"{path}: array {name!r} has {rows}, not one per label")
+            raise UserError(f"{source}: array {name!r} has {rows}, not one per label")
     if ids:
-        x, y, places = _joined(x, y, ids, path)
+        x, y, places = _joined(x, y, ids, source)
         beside = {name: value[places] for name, value in beside.items()}
-    group = _groups({**x, **beside}[by], by, path) if by else None
-    return Members(x, y, group, _split(beside[SPLIT], path) if SPLIT in beside else None)
+    group = _groups({**x, **beside}[by], by, source) if by else None
+    return Members(x, y, group, _split(beside[SPLIT], source) if SPLIT in beside else None)
 
 
 def _modalities(file: np.lib.npyio.NpzFile, names: list[str], path: str) -> dict[str, np.ndarray]:

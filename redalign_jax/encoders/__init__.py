@@ -12,7 +12,7 @@ from redalign_jax.encoders.mlp import ACTIVATIONS, DTYPES, MLP
 from redalign_jax.encoders.transformer import SequenceTransformer, ViT
 from redalign_jax.errors import UserError
 
-# What each reads, of `data.kinds.KINDS`.
+# What each reads, of `redalign_jax.kinds.KINDS`.
 KINDS = {
     "mlp": ("vector", "image", "sequence"),
     "cnn": ("image", "sequence"),  # steps × features as a picture with one channel

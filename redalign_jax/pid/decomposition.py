@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
 from redalign_jax import config as configs
-from redalign_jax import data, kinds, pid
-from redalign_jax.data import identity
+from redalign_jax import kinds, pid
+from redalign_jax.data import Load, Source, identity
 from redalign_jax.pid import checks
 from redalign_jax.runtime import claim, devices, results, workdir
 from redalign_jax.runtime.progress import Progress
@@ -38,7 +38,12 @@ AXIS_CALLED = {"redundancy": "task_redundancy"}
 FILE = f"{results.DECOMPOSITION}.parquet"
 
 
-def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) -> pd.DataFrame:
+def run(
+    config: ConfigDict,
+    folder: str | Path,
+    progress: bool | None = None,
+    load: Load | None = None,
+) -> pd.DataFrame:
     """Decomposes every point of the task axis and writes `decomposition` (parquet and csv).
 
     All labelled examples of the three splits at seed `sweep.first_seed` are read, for every pair of
@@ -49,6 +54,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
       config: an experiment; only `data`, `decompose` and `sweep.first_seed` matter.
       folder: the workdir, made if need be.
       progress: show a bar; None shows it on a terminal, lines elsewhere.
+      load: makes the tasks, as of `config.points`.
 
     Returns:
       One row per point × pair: task axes (`redundancy` as `task_redundancy`), `first`, `second`,
@@ -63,11 +69,11 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     folder = Path(folder)
     devices.prepare()
     config = configs.check(config)
-    points = configs.data_points(config.data)
+    points = configs.points(config, load)
     seen: dict[str, dict[str, Any]] = {}
     options = config.decompose
     with identity.recorded() as content:
-        tasks = [data.load(point, config.sweep.first_seed) for _, point in points]
+        tasks = [source(config.sweep.first_seed) for _, source in points]
         for (columns, _), task in zip(points, tasks, strict=True):
             identity.check_new(seen, columns, task)
     for task in tasks:  # before anything is written
@@ -87,7 +93,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
 
 def _estimate(
     config: ConfigDict,
-    points: list[tuple[dict[str, Any], ConfigDict]],
+    points: list[tuple[dict[str, Any], Source]],
     tasks: list[Task],
     progress: bool | None,
 ) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from redalign_jax import rooms
 from redalign_jax.analysis import balanced, conclusions, differences
 from redalign_jax.errors import UserError
 from redalign_jax.report import (
@@ -122,3 +123,6 @@ def _read(folder: Path, name: str) -> tuple[pd.DataFrame, dict[str, int] | None]
 
 def _writer(content: bytes) -> Any:
     return lambda path: path.write_bytes(content)
+
+
+rooms.callable_package(__name__)

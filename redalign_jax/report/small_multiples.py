@@ -118,6 +118,15 @@ def draw(panels: Sequence[Panel], frame: Frame, width: float) -> Figure:
     return figure
 
 
+def draw_on(ax: Axes, panel: Panel, frame: Frame) -> None:
+    """One panel on axes that are there already, with its legend."""
+    _panel(ax, panel, frame, ax.get_figure().get_figwidth(), _limits([panel]))
+    ax.set_xlabel(frame.x_label)
+    if frame.y_label:
+        ax.set_ylabel(frame.y_label)
+    ax.legend(handles=_entries([panel]), title=frame.legend or None)
+
+
 def _panel(ax: Axes, panel: Panel, frame: Frame, width: float, limits: tuple[float, float]) -> None:
     limit = max(8, int((width - 0.35) / TITLE))
     lines = [panel.title] if len(panel.title) <= limit else panel.title.split(" · ")

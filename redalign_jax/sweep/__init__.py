@@ -11,7 +11,8 @@ from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
 from redalign_jax import config as configs
-from redalign_jax.data import identity
+from redalign_jax import rooms
+from redalign_jax.data import Load, identity
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import claim, devices, preemption, processes, results, workdir
 from redalign_jax.sweep import block, checkpoint, grid, runner, shards
@@ -36,7 +37,12 @@ def train(
     return pd.concat(tables, ignore_index=True)
 
 
-def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) -> pd.DataFrame:
+def run(
+    config: ConfigDict,
+    folder: str | Path,
+    progress: bool | None = None,
+    load: Load | None = None,
+) -> pd.DataFrame:
     """Runs the whole grid and writes `results`, `curves` (parquet and csv) and `config.json`.
 
     A workdir that already holds the finished results of the same config and the same data is read,
@@ -46,6 +52,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
       config: an experiment; see `redalign_jax.config.base`.
       folder: the workdir, made if need be; several processes must all see it.
       progress: show a bar; None shows it on a terminal only.
+      load: makes the tasks, as of `config.points`.
 
     Returns:
       The results: task axes, seed, hyperparameters, subject, metric, value, diverged.
@@ -60,7 +67,7 @@ def run(config: ConfigDict, folder: str | Path, progress: bool | None = None) ->
     config = configs.check(config)
     devices.mesh(config.sweep.batch_devices)  # refuses what does not divide
     with identity.recorded() as content:
-        groups = grid.groups(config)
+        groups = grid.groups(config, load)
     if not processes.all_of(processes.agree(lambda: content) == content):
         raise UserError("data: not every process of this job reads the same")
     with workdir.held(folder), preemption.listening() as asked:
@@ -80,3 +87,6 @@ def _event_files(folder: Path) -> None:
     from redalign_jax.report import tensorboard  # its protocol buffers take a while to import
 
     tensorboard.write(folder, results.read(folder), results.read(folder, results.CURVES))
+
+
+rooms.callable_package(__name__)

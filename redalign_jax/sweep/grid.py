@@ -10,10 +10,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from redalign_jax import alignment, data, encoders
+from redalign_jax import alignment, encoders
 from redalign_jax import config as configs
 from redalign_jax.alignment.posterior import SCARCE
-from redalign_jax.data import identity, notes
+from redalign_jax.data import Load, Source, identity, notes
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
 from redalign_jax.sweep.program import Shape
@@ -24,25 +24,25 @@ from redalign_jax.training.model import Hyper, Model
 
 @dataclass(frozen=True)
 class Cell:
-    """One task of the grid: a point of the task axis with a seed, and an embedding's size.
+    """One task of the grid: a source with a seed, and an embedding's size.
 
     Attributes:
       place: its number in the grid.
       columns: task axes, `embedding` if it is swept, and seed, as columns of the results.
-      config: the `data` section at this point.
-      embedding: dimensions of the embedding.
+      source: gives the task, of the seed.
       seed: of samples, splits, init and batches.
+      embedding: dimensions of the embedding.
     """
 
     place: int
     columns: dict[str, Any]
-    config: ConfigDict
-    embedding: int
+    source: Source
     seed: int
+    embedding: int
 
     def load(self) -> Task:
         """The task."""
-        return data.load(self.config, self.seed)
+        return self.source(self.seed)
 
 
 @dataclass
@@ -144,20 +144,24 @@ def _check_task(config: ConfigDict, task: Task) -> None:
             )
 
 
-def cells(config: ConfigDict) -> list[Cell]:
-    """All tasks of the grid, in the order of the results."""
+def cells(config: ConfigDict, load: Load | None = None) -> list[Cell]:
+    """All tasks of the grid, in the order of the results; `load` as of `config.points`."""
     seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
     sizes = config.encoder.embedding
     found = []
-    for (columns, point), size in product(configs.data_points(config.data), sizes):
+    for (columns, source), size in product(configs.points(config, load), sizes):
         swept = {"embedding": size} if len(sizes) > 1 else {}
         for seed in seeds:
-            found.append(Cell(len(found), {**columns, **swept, "seed": seed}, point, size, seed))
+            found.append(Cell(len(found), {**columns, **swept, "seed": seed}, source, seed, size))
     return found
 
 
-def groups(config: ConfigDict) -> list[Group]:
+def groups(config: ConfigDict, load: Load | None = None) -> list[Group]:
     """The tasks by shape. The first task of every point is loaded, and checked, for it.
+
+    Args:
+      config: the experiment.
+      load: as of `config.points`.
 
     Raises:
       UserError: a task that cannot be trained, or that stands twice on the task axis.
@@ -166,8 +170,8 @@ def groups(config: ConfigDict) -> list[Group]:
     seen: dict[str, dict[str, Any]] = {}
     first: Cell | None = None
     key = None
-    for cell in cells(config):
-        if first is None or cell.config is not first.config or cell.embedding != first.embedding:
+    for cell in cells(config, load):
+        if first is None or cell.source is not first.source or cell.embedding != first.embedding:
             first = cell
             task = cell.load()
             _check_task(config, task)

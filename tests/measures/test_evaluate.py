@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from redalign_jax.advise.folds import Fold
 from redalign_jax.data import splits
 from redalign_jax.encoders import CNN, MLP
 from redalign_jax.encoders.transformer import SequenceTransformer, ViT
 from redalign_jax.measures import evaluate
 from redalign_jax.pid import crossfit, exact
 from redalign_jax.sweep import block
-from redalign_jax.sweep.grid import Group, arrays, build_model
+from redalign_jax.sweep.grid import Cell, Group, arrays, build_model
 from redalign_jax.training import loop
 
 
@@ -174,7 +173,7 @@ def test_the_units_of_a_regression_change_nothing_but_the_units():
     config = experiment(measure__examples=20, train__steps=100, train__evaluations=2)
     split = {"labels": 0, "valid": 0.2, "test": 0.2, "seed": 0, "source": "y"}
     tasks = [splits.make_task(views, target * a + b, **split) for a, b in units]
-    cells = [Fold(i, {"seed": 0}, one, 0) for i, one in enumerate(tasks)]
+    cells = [Cell(i, {"seed": 0}, lambda seed, one=one: one, 0, 4) for i, one in enumerate(tasks)]
     group = Group(build_model(config, tasks[0], 4), arrays(tasks[0]), cells)
     hyper = {name: values[0] for name, values in config.hyper.items()}
     settings = [hyper | {"strength": 1.0}]

@@ -56,20 +56,35 @@ def load(config: ConfigDict, seed: int) -> Task:
         raise UserError("data.path is empty: name an .npz file with one array per modality")
     path = os.path.expanduser(config.path)
     options = (config.modalities, config.kinds, config.target, config.unlabelled, config.groups)
-    ready = _ready(path, _stamp(path), *options)
+    ready = _read(path, _stamp(path), *options)
     identity.note_file(path)
-    common = {"labels": config.labels, "seed": seed, "source": path}
+    return task(ready, config, seed, path)
+
+
+def task(ready: "Ready", config: ConfigDict, seed: int, source: str) -> Task:
+    """The task of arrays that `understand` has read.
+
+    Args:
+      ready: the arrays.
+      config: of `defaults`; only `labels`, `valid` and `test` are read.
+      seed: of the splits.
+      source: the file, for what is said.
+
+    Raises:
+      UserError: a split or a number of labels that the data do not allow.
+    """
+    common = {"labels": config.labels, "seed": seed, "source": source}
     common |= {"kinds": ready.kinds, "groups": ready.groups, "known": ready.known}
     if ready.split is None:
         return splits.make_task(ready.x, ready.y, valid=config.valid, test=config.test, **common)
     parts = [np.flatnonzero(ready.split == part) for part in range(3)]
     parts[1:] = [part[ready.known[part]] for part in parts[1:]]
-    x = scaling.modalities(ready.x, ready.kinds, parts[0], path) if len(parts[0]) else ready.x
+    x = scaling.modalities(ready.x, ready.kinds, parts[0], source) if len(parts[0]) else ready.x
     return splits.make_split_task(x, ready.y, parts, **common)
 
 
-class _Ready(NamedTuple):
-    """A file's content as all seeds use it; see `splits.make_task`."""
+class Ready(NamedTuple):
+    """Arrays as all seeds use them; see `splits.make_task`."""
 
     x: dict[str, np.ndarray]
     y: np.ndarray
@@ -89,7 +104,7 @@ def _stamp(path: str) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=1)  # every seed splits the same content
-def _ready(
+def _read(
     path: str,
     stamp: tuple[int, int],
     modalities: str,
@@ -97,16 +112,32 @@ def _ready(
     target: str,
     unlabelled: str,
     groups: str,
-) -> _Ready:
+) -> Ready:
     del stamp
-    x, y, group, split = npz.read(path, modalities, groups)
-    y, known = labels.read(y, unlabelled=unlabelled, target=target, source=path)
-    x, of, group = understood(x, len(known), stated, group, path)
+    return understand(npz.read(path, modalities, groups), stated, target, unlabelled, path)
+
+
+def understand(found: npz.Members, stated: str, target: str, unlabelled: str, source: str) -> Ready:
+    """Arrays of a file or of memory: checked, labels and kinds told, groups found.
+
+    Args:
+      found: the arrays, row by row paired.
+      stated: the field `data.kinds`.
+      target: the field of that name.
+      unlabelled: the field of that name.
+      source: the file, for what is said.
+
+    Raises:
+      UserError: one line that names the source and what is wrong.
+    """
+    x, y, group, split = found
+    y, known = labels.read(y, unlabelled=unlabelled, target=target, source=source)
+    x, of, group = understood(x, len(known), stated, group, source)
     if split is not None and group is not None:
         pairs = np.unique(np.stack([group, split], axis=1), axis=0)
         if len(pairs) > len(np.unique(group)):
-            notes.once(f"{path}: rows that belong together are in two or more parts of 'split'")
-    return _Ready(x, y, known, of, group, split)
+            notes.once(f"{source}: rows that belong together are in two or more parts of 'split'")
+    return Ready(x, y, known, of, group, split)
 
 
 def understood(

@@ -1,0 +1,444 @@
+"""From arrays, or an experiment, to answers: what a notebook calls, and the command line too."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from ml_collections import ConfigDict
+
+from redalign_jax import config as configs
+from redalign_jax import config_files
+from redalign_jax.data import Load, memory
+from redalign_jax.data.memory import Dataset
+from redalign_jax.errors import UserError
+from redalign_jax.runtime import results, workdir
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Strength = float | Sequence[float] | Mapping[str, float]
+
+
+def arrays(
+    modalities: Mapping[str, Any],
+    labels: Any,
+    *,
+    split: Any = None,
+    groups: Any = None,
+    ids: Mapping[str, Any] | None = None,
+    kinds: Mapping[str, str] | str = "",
+    unlabelled: str = "",
+    target: str = "",
+    n_labels: int | Sequence[int] = 0,
+    valid: float = 0.1,
+    test: float = 0.2,
+) -> Dataset:
+    """Paired arrays in memory as a dataset; the same checks and splits as those of an .npz file.
+
+    Args:
+      modalities: name → (n, ...) numbers, row i of each about the same thing: numpy, JAX, lists,
+        pandas (by position; indexes must agree), scipy sparse (made dense, up to
+        `data.memory.DENSE` numbers). Vectors, sequences (n, t, d), images (n, h, w[, c]) and tokens
+        (n, t) are told apart, see `redalign_jax.kinds.guess`.
+      labels: (n,) integers, booleans or texts are classes, floating point is a regression's target;
+        one-hot (n, C) is taken as classes. Rows of None, NaN or NA are pairs without a label, and
+        still aligned.
+      split: (n,) "train", "valid" or "test" (or 0, 1, 2) of every row, where that is given.
+      groups: (n,) values; rows of one value are never on two sides of a split or fold.
+      ids: name → (rows,) ids of every modality and of "labels", to join rows that are not paired.
+      kinds: name → "vector", "sequence", "image" or "tokens", where the guess is wrong.
+      unlabelled: a label, as text, that stands for none, such as "-1".
+      target: "classes" or "regression", where the type of the labels does not say it.
+      n_labels: labelled training pairs, 0 for all; several are an axis of a sweep.
+      valid, test: shares of the labelled pairs, or their numbers; the rest is for training.
+
+    Returns:
+      The dataset, a copy of the arrays.
+
+    Raises:
+      UserError: one line that names the array and what is wrong with it.
+
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(200) % 2
+    >>> views = {name: y[:, None] + rng.normal(size=(200, 3)) for name in ("vision", "text")}
+    >>> arrays(views, y)
+    Dataset of 200 rows, 200 labelled: vision (vector 3), text (vector 3)
+    """
+    many = isinstance(n_labels, (Sequence, np.ndarray))
+    return memory.dataset(
+        modalities,
+        labels,
+        split=split,
+        groups=groups,
+        ids=ids,
+        kinds=kinds,
+        unlabelled=unlabelled,
+        target=target,
+        labels=tuple(int(n) for n in n_labels) if many else (n_labels,),
+        valid=valid,
+        test=test,
+    )
+
+
+def sweep(
+    data: Dataset | ConfigDict | str,
+    *,
+    strength: Strength | Sequence[Strength] | None = None,
+    seeds: int | None = None,
+    advice: "Advice | str | None" = None,
+    workdir: str | Path | None = None,
+    progress: bool | None = None,
+    **fields: Any,
+) -> "Results":
+    """Trains encoders at every strength, paired by seed, and measures what alignment changes.
+
+    Args:
+      data: a dataset of `arrays`, an experiment, or the name of one ("mfeat"); a dataset is trained
+        on as `configs/arrays.py` says.
+      strength: λ, one or several, 0 among them; an entry may be one λ per modality, as a tuple or
+        by name.
+      seeds: number of splits, inits and batch orders, the same for every strength.
+      advice: train as advised, beside no alignment, see `advise`.
+      workdir: folder of the results; one that holds them already is read. None is a temporary
+        folder, which lives as long as what is returned.
+      progress: show a bar; None shows it on a terminal, lines elsewhere.
+      **fields: of the experiment, see `redalign_jax.fields`: `train__steps=500`, or
+        `train={"steps": 500}`.
+
+    Returns:
+      The results.
+
+    Raises:
+      UserError: a field, data or workdir that cannot be used, before anything is compiled.
+      runtime.preemption.Stopped: SIGTERM or Ctrl-C came, and everything is saved.
+
+    The comparison is that of arXiv:2511.12121: each encoder with itself at λ = 0.
+
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(200) % 2
+    >>> data = arrays({name: y[:, None] + rng.normal(size=(200, 3)) for name in "ab"}, y)
+    >>> small = {"train__steps": 10, "train__evaluations": 2, "encoder__embedding": 4}
+    >>> results = sweep(data, strength=[0, 1], seeds=2, progress=False, **small)
+    >>> results.best()[["subject", "strength_star"]].shape
+    (2, 2)
+    """
+    from redalign_jax.sweep import run
+
+    fields = fields if seeds is None else {**fields, "sweep__seeds": seeds}
+    config, load = _experiment(data, fields)
+    if advice is not None:
+        config.advice = str(advice.folder / ADVICE if isinstance(advice, Advice) else advice)
+    if strength is not None:
+        config.hyper.strength = _strengths(strength, data)
+    if config.advice:
+        from redalign_jax.advise import apply
+
+        if strength is not None:
+            raise UserError("hyper.strength: the advice says it; give one of the two")
+        config = apply(config, config.advice)
+    config = configs.check(config)
+    if not any(np.all(np.asarray(one) == 0) for one in config.hyper.strength):
+        raise UserError("hyper.strength: 0 is missing, which the report compares with")
+    home = _Home(workdir)
+    return Results(run(config, home.folder, progress, load), home)
+
+
+def decompose(
+    data: Dataset | ConfigDict | str,
+    *,
+    workdir: str | Path | None = None,
+    progress: bool | None = None,
+    **fields: Any,
+) -> pd.DataFrame:
+    """What every pair of modalities tells about the labels: redundancy, unique parts, synergy.
+
+    Args:
+      data: as of `sweep`.
+      workdir: a folder to keep the table in; one that holds it already is read.
+      progress: as of `sweep`.
+      **fields: of the experiment, as of `sweep`; those of `decompose` matter.
+
+    Returns:
+      A row per pair: `first`, `second`, and in nats `redundancy`, `unique_first`, `unique_second`,
+      `synergy` and more, each with the ends `_low` and `_high` of a 95 % interval; see
+      `pid.decomposition.run`.
+
+    Raises:
+      UserError: a field, data or workdir that cannot be used.
+
+    The atoms are those of Bertschinger et al. (2014), doi:10.3390/e16042161.
+
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(200) % 2
+    >>> data = arrays({name: y[:, None] + rng.normal(size=(200, 3)) for name in "ab"}, y)
+    >>> small = {"folds": 2, "members": 1, "steps": 10, "resamples": 0}
+    >>> decompose(data, progress=False, decompose=small)[["first", "second"]].values.tolist()
+    [['a', 'b']]
+    """
+    from redalign_jax.pid import decomposition
+
+    config, load = _experiment(data, fields)
+    home = _Home(workdir)
+    return decomposition.run(config, home.folder, progress, load)
+
+
+def advise(
+    data: Dataset | ConfigDict | str,
+    minutes: float | None = None,
+    *,
+    workdir: str | Path | None = None,
+    progress: bool | None = None,
+    **fields: Any,
+) -> "Advice":
+    """Which encoders to align and how, by cross-validation on the labelled training examples.
+
+    Args:
+      data: as of `sweep`, one task.
+      minutes: time for trials, compilation and the first of them aside.
+      workdir: folder of `advice.json`; None as of `sweep`.
+      progress: as of `sweep`.
+      **fields: of the experiment, as of `sweep`.
+
+    Returns:
+      The advice; `print` it, or give it to `sweep`. Validation and test splits are not looked at.
+
+    Raises:
+      UserError: a field, data or workdir that cannot be used.
+
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(24) % 2
+    >>> data = arrays({name: y[:, None] + rng.normal(size=(24, 3)) for name in "ab"}, y)
+    >>> small = {"folds": 2, "members": 1, "steps": 10, "resamples": 0}
+    >>> advise(data, minutes=0.01, progress=False, decompose=small).verdicts
+    {'a': 'undecided', 'b': 'undecided'}
+    """
+    from redalign_jax import advise as room
+
+    fields = fields if minutes is None else {**fields, "advise__minutes": minutes}
+    config, load = _experiment(data, fields)
+    home = _Home(workdir)
+    return Advice(room.advise(config, home.folder, progress, load), home)
+
+
+def report(folder: str | Path) -> Path:
+    """Draws the report of what a workdir holds, without training.
+
+    Args:
+      folder: the workdir of a sweep, a decomposition or both.
+
+    Returns:
+      The path of `report.html`.
+
+    Raises:
+      UserError: a file of the workdir is missing or cannot be read.
+    """
+    from redalign_jax import report as room
+
+    room.make(folder)
+    return Path(folder) / "report.html"
+
+
+ADVICE = "advice.json"
+
+
+class _Home:
+    """A workdir: the user's, or a temporary one that goes with the last who knows it."""
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self._own = tempfile.TemporaryDirectory(prefix="redalign-") if folder is None else None
+        self.folder = Path(self._own.name if self._own else folder)
+
+    def copied(self, folder: str | Path | None, files: Sequence[str]) -> Path:
+        """The folder a report goes to, with the files that it is drawn from; None is the workdir.
+
+        Raises:
+          UserError: it holds something else.
+        """
+        to = self.folder if folder is None else Path(folder)
+        if to.resolve() == self.folder.resolve():
+            return to
+        if to.exists() and (not to.is_dir() or any(to.iterdir())):
+            held, own = (workdir.read_config(f) for f in (to, self.folder))
+            if any(held.get(part) != own.get(part) for part in ("config", "data")):
+                raise UserError(f"workdir: {to} holds another experiment; name another folder")
+        for name in ("config.json", *files):
+            for path in self.folder.glob(name):
+                workdir.write(to / path.name, lambda p, path=path: shutil.copyfile(path, p))
+        return to
+
+
+class Results:
+    """What a sweep found.
+
+    Attributes:
+      table: tidy, a row per run × subject × metric: task axes, `seed`, hyperparameters, `subject`,
+        `metric`, `value`, `diverged`.
+      folder: the workdir.
+    """
+
+    def __init__(self, table: pd.DataFrame, home: _Home) -> None:
+        self.table, self.folder, self._home = table, home.folder, home
+
+    def __repr__(self) -> str:
+        return f"Results of {self.table['seed'].nunique()} seeds in {self.folder}"
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Learning curves, tidy: as `table`, with `step`."""
+        return results.read(self.folder, results.CURVES)
+
+    def best(self) -> pd.DataFrame:
+        """Per task and encoder the best strength, its gain held out, and a verdict.
+
+        See `analysis.strengths.best`; changes are in the units of the metric, accuracy in 0..1.
+        """
+        from redalign_jax.analysis import strengths
+
+        return strengths.best(self._grid(self.table))
+
+    def plot(self, kind: str = "change", ax: "Axes | None" = None) -> "Figure | Axes":
+        """A figure of the report.
+
+        Args:
+          kind: "change" in quality against λ, "similarity" of embeddings against λ,
+            "best_strength" with what it gains, "learning" curves; with a numeric task axis also
+            "encoders" along it.
+          ax: axes to draw on, for a figure of one panel; None makes a figure.
+
+        Returns:
+          The figure, or `ax`.
+
+        Raises:
+          UserError: no such figure, or one of several panels for one `ax`.
+        """
+        import matplotlib
+
+        from redalign_jax.report import charts, facets, findings, render, small_multiples, style
+
+        table = self._grid(self.table)
+        plan = facets.layout(table)
+        found, about = findings.find(table, plan), workdir.read_config(self.folder)
+        drawn = charts.all_of(table, self._grid(self.curves), about["config"], plan, found)
+        drawn = {chart.name: chart for chart in drawn}
+        if kind not in drawn:
+            raise UserError(
+                f"plot: {kind!r} is not one of {', '.join(drawn) or 'none, no run ended'}"
+            )
+        draw = drawn[kind].draw
+        with matplotlib.rc_context(style.STYLE):
+            if ax is None:
+                return render.laid_out(draw(render.WIDE))
+            panels = draw.args[0] if draw.func is small_multiples.draw else ()
+            if len(panels) != 1:
+                raise UserError(f"plot: {kind!r} has several panels here; leave ax out")
+            small_multiples.draw_on(ax, panels[0], draw.args[1])
+        return ax
+
+    def report(self, folder: str | Path | None = None) -> Path:
+        """Draws the whole report, and returns the path of its page.
+
+        Args:
+          folder: for it and the tables behind it; None is the workdir.
+
+        Raises:
+          UserError: the folder holds something else.
+        """
+        return report(self._home.copied(folder, ("results.*", "curves.*", "decomposition.*")))
+
+    def _grid(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the grid, those of the balanced mechanism beside it left out."""
+        from redalign_jax.analysis import balanced
+
+        return balanced.split(table)[0]
+
+
+class Advice:
+    """What to do with every encoder; `print` says all that is needed to follow it.
+
+    Attributes:
+      found: the content of `advice.json`, see `advise.advise`.
+      folder: the workdir.
+    """
+
+    def __init__(self, found: dict[str, Any], home: _Home) -> None:
+        self.found, self.folder, self._home = found, home.folder, home
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """Per encoder "align", "do not align" or "undecided"."""
+        return {name: row["verdict"] for name, row in self.found["encoders"].items()}
+
+    @property
+    def strength(self) -> dict[str, float]:
+        """Per encoder the advised λ."""
+        return {name: row["strength"] for name, row in self.found["encoders"].items()}
+
+    def __repr__(self) -> str:
+        from redalign_jax.advise import explain
+
+        return explain.text(self.found)
+
+    def report(self, folder: str | Path | None = None) -> Path:
+        """Writes the page of advice, and returns its path.
+
+        Args:
+          folder: for it and `advice.json`; None is the workdir.
+
+        Raises:
+          UserError: the folder holds something else.
+        """
+        from redalign_jax.report import advice
+
+        folder = self._home.copied(folder, (ADVICE,))
+        return advice.make(folder, workdir.read_config(folder), self.found)
+
+
+def _experiment(
+    data: Dataset | ConfigDict | str, fields: Mapping[str, Any]
+) -> tuple[ConfigDict, Load | None]:
+    """An experiment on `data` with some fields changed, and what makes its tasks."""
+    if isinstance(data, Dataset):
+        config, load = config_files.load("arrays"), data.load
+        config.data = data.section
+    elif isinstance(data, ConfigDict):
+        config, load = configs.check(data), None
+    elif isinstance(data, str):
+        config, load = config_files.load(data), None
+    else:
+        raise UserError("data: give what redalign_jax.arrays returns, or the name of an experiment")
+    for name, value in fields.items():
+        section, _, field = name.partition("__")
+        if section not in config:
+            raise UserError(f"unknown config field: {section}")
+        if not field and not isinstance(value, Mapping):
+            raise UserError(f"{name}: give {name}__FIELD=VALUE, or {name}={{FIELD: VALUE}}")
+        for one, new in {field: value}.items() if field else value.items():
+            if one not in config[section]:
+                raise UserError(f"unknown config field: {section}.{one}")
+            new = tuple(new) if isinstance(new, (list, np.ndarray, range)) else new
+            try:
+                config[section][one] = new
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{section}.{one}: {error}".splitlines()[0]) from None
+    return config, load
+
+
+def _strengths(strength: Any, data: Any) -> tuple:
+    """The field `hyper.strength`: entries by name become tuples in the order of the modalities."""
+    several = isinstance(strength, (Sequence, np.ndarray)) and not isinstance(strength, str)
+
+    def one(entry: Any) -> Any:
+        if not isinstance(entry, Mapping):
+            return tuple(entry) if isinstance(entry, (list, np.ndarray)) else entry
+        names = data.modalities if isinstance(data, Dataset) else tuple(entry)
+        if set(names) != set(entry):
+            raise UserError(f"strength: {dict(entry)} is not one λ each for {', '.join(names)}")
+        return tuple(entry[name] for name in names)
+
+    return tuple(one(entry) for entry in strength) if several else (one(strength),)

@@ -1,0 +1,274 @@
+"""The API: memory is as good as a file, arrays become a report, what is wrong is one line."""
+
+import doctest
+import json
+import subprocess
+import sys
+import tomllib
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from helpers.shell import ROOT
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+import redalign_jax as ra
+from redalign_jax import api, config_files
+from redalign_jax.advise import explain
+from redalign_jax.data import identity
+from redalign_jax.data.sources import arrays
+
+RNG = np.random.default_rng(0)
+Y = np.arange(90) % 3
+X = {"a": RNG.normal(size=(90, 4)), "b": RNG.integers(0, 256, (90, 9, 9)).astype(np.uint8)}
+MISSING = np.where(np.arange(90) % 5 == 1, np.nan, (Y > 0) * 1.0)
+
+
+def single(section):
+    return ConfigDict({n: v[0] if isinstance(v, tuple) else v for n, v in section.items()})
+
+
+def same(one, two):
+    assert (one.modalities, one.classes, one.kinds) == (two.modalities, two.classes, two.kinds)
+    for a, b in zip(
+        (one.train, one.valid, one.test), (two.train, two.valid, two.test), strict=True
+    ):
+        np.testing.assert_array_equal(a.y, b.y)
+        for left, right in zip(a.x, b.x, strict=True):
+            np.testing.assert_array_equal(left, right)
+    for a, b in zip(one.groups or (), two.groups or (), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"groups": np.repeat(np.arange(45), 2)},
+        {
+            "split": np.where(
+                np.arange(90) < 50, "train", np.where(np.arange(90) < 70, "dev", "test")
+            )
+        },
+        {"labels": MISSING},
+        {"ids": {"a": np.arange(90), "b": np.arange(90)[::-1], "labels": np.arange(3, 93)}},
+    ],
+)
+def test_memory_is_what_a_file_with_the_same_arrays_is(more, tmp_path):
+    """Tasks of two seeds, and digests: a workdir of one is that of the other."""
+    y = more.get("labels", Y)
+    beside = {n: v for n, v in more.items() if n in ("groups", "split")}
+    ids = {f"{name}_ids": v for name, v in more.get("ids", {}).items()}
+    np.savez(tmp_path / "mine.npz", **X, labels=y, **beside, **ids)
+    data = ra.arrays(X, y, **{n: v for n, v in more.items() if n != "labels"})
+    section = single(data.section)
+    file = ConfigDict(section.to_dict() | {"path": str(tmp_path / "mine.npz")})
+    contents = []
+    for load, where in ((data.load, section), (arrays.load, file)):
+        with identity.recorded() as content:
+            tasks = [load(where, seed) for seed in (0, 7)]
+        contents.append((tasks, content))
+    for one, two in zip(contents[0][0], contents[1][0], strict=True):
+        same(one, two)
+    assert contents[0][1] == contents[1][1]
+
+
+def test_what_people_hold_arrays_in():
+    frame = pd.DataFrame(X["a"], index=np.arange(5, 95))
+    sparse = scipy.sparse.csr_array(X["a"])
+    texts = [None if i % 5 == 1 else ("cat", "dog", "owl")[k] for i, k in enumerate(Y)]
+    plain = ra.arrays({"p": X["a"], "q": X["a"], "r": X["a"]}, texts)
+    mixed = ra.arrays(
+        {"p": frame, "q": sparse, "r": jnp.asarray(X["a"])},
+        pd.Series(texts, index=frame.index, dtype="category"),
+    )
+    one, two = (d.load(single(d.section), 0) for d in (plain, mixed))
+    assert one.classes == 3 and len(one.train.y) + len(one.valid.y) + len(one.test.y) == 72
+    for a, b in zip(one.train.x, two.train.x, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    np.testing.assert_array_equal(one.train.y, two.train.y)
+
+
+def test_changing_an_array_later_changes_nothing():
+    own = {name: x.copy() for name, x in X.items()}
+    data = ra.arrays(own, Y)
+    before = data.load(single(data.section), 0)
+    own["a"][:] = 0
+    same(before, data.load(single(data.section), 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"modalities": {"a": X["a"][1:], "b": X["b"]}}, "array 'a' has 89 rows, but there are 90"),
+        ({"modalities": {"a": X["a"]}}, "two or more arrays by name"),
+        ({"modalities": X | {"labels": Y}}, "'labels' is no name of a modality"),
+        ({"modalities": X | {"c": [[1], [2, 3]]}}, "'c' is no array"),
+        ({"modalities": X | {"c": scipy.sparse.csr_array((2**20, 2**20))}}, "too large to be made"),
+        ({"labels": [None] * 90}, "no row has a label"),
+        ({"labels": ["a", 1] * 45}, "texts and numbers"),
+        ({"labels": np.where(Y == 0, "nan", "b")}, r"unlabelled='missing'"),
+        ({"kinds": {"a": "image"}}, "which is no image"),
+        ({"split": ["train"] * 90}, "split"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(change, message):
+    given = {"modalities": X, "labels": Y, **change}
+    with pytest.raises(ra.UserError, match=message) as error:
+        data = ra.arrays(given.pop("modalities"), given.pop("labels"), **given)
+        data.load(single(data.section), 0)
+    assert "\n" not in str(error.value) and "--config" not in str(error.value)
+
+
+def test_indexes_that_differ_are_refused():
+    frames = {
+        n: pd.DataFrame(X["a"], index=np.arange(90)[::step]) for n, step in (("p", 1), ("q", -1))
+    }
+    with pytest.raises(ra.UserError, match="indexes of 'p' and 'q' differ"):
+        ra.arrays(frames, Y)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"strength": [1, 2]}, "hyper.strength: 0 is missing"),
+        ({"train__stepz": 3}, "unknown config field: train.stepz"),
+        ({"training": {"steps": 3}}, "unknown config field: training"),
+        ({"train": 3}, "give train__FIELD=VALUE"),
+        ({"train__steps": "many"}, "train.steps"),
+        ({"seeds": 0}, "sweep.seeds"),
+        ({"strength": [0, {"a": 1}]}, "not one λ each for a, b"),
+        ({"data__kinds": "a=image"}, r"data.kinds: is said in redalign_jax.arrays"),
+    ],
+)
+def test_a_bad_field_is_one_line(fields, message, tmp_path):
+    with pytest.raises(ra.UserError, match=message) as error:
+        ra.sweep(ra.arrays(X, Y), workdir=tmp_path / "new", **fields)
+    assert "\n" not in str(error.value) and not (tmp_path / "new").exists()
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """What the examples in the docstrings leave behind, all of them run as printed."""
+    names = {"np": np, **{name: getattr(api, name) for name in ra.__all__ if hasattr(api, name)}}
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    for function in (api.arrays, api.sweep, api.decompose, api.advise):
+        test = doctest.DocTestParser().get_doctest(
+            function.__doc__, names, function.__name__, None, None
+        )
+        assert test.examples, f"{function.__name__} has no example"
+        runner.run(test, clear_globs=False)
+        names = test.globs
+    assert not runner.failures
+    return names
+
+
+def test_examples_run_as_printed_and_plots_are_matplotlibs(examples, tmp_path):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    results = examples["results"]
+    assert {"seed", "strength", "subject", "metric", "value"} <= set(results.table)
+    assert "step" in results.curves
+    assert set(results.best()["subject"]) == {"a", "b"}
+    for kind in ("change", "similarity", "best_strength", "learning"):
+        assert isinstance(results.plot(kind), Figure)
+    own = Figure()
+    FigureCanvasAgg(own)
+    axes = own.subplots()
+    assert results.plot("similarity", ax=axes) is axes and axes.lines
+    with pytest.raises(ra.UserError, match="'dance' is not one of change"):
+        results.plot("dance")
+
+
+def test_a_report_is_whole_and_goes_to_no_foreign_folder(examples, tmp_path):
+    results = examples["results"]
+    page = results.report(tmp_path / "mine")
+    assert page == tmp_path / "mine" / "report.html" and page.stat().st_size > 10_000
+    assert results.report(tmp_path / "mine") == page == ra.report(tmp_path / "mine")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "mine/results.parquet"), results.table)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(ra.UserError, match="holds no config.json"):
+        results.report(tmp_path / "other")
+
+
+def test_an_advice_says_all_that_is_needed_to_follow_it():
+    row = {"verdict": "align", "strength": 16.0, "strength_interval": [2.0, 32.0]}
+    row |= {"expected_gain": 0.031, "expected_gain_interval": [0.01, 0.052], "reasons": ["r"]}
+    alone = {"verdict": "do not align", "strength": 0.0, "reasons": ["It did worse: −2."]}
+    hyper = {"temperature": [1.0], "align_until": [0.5], "debias": [1.0], "strength": [[0, 0]]}
+    found = {"encoders": {"a": row, "b": alone}, "pilot": {"metric": "accuracy"}}
+    said = explain.text(found | {"config": {"hyper": hyper}}).splitlines()
+    assert said == [
+        "a: align, λ = 16 (2 to 32 do not differ clearly); expected change +3.1 points of accuracy "
+        "(95 % interval +1.0 to +5.2)",
+        "b: do not align, λ = 0. It did worse: −2.",
+        "schedule: alignment is on for the first 50% of training, then off (hyper.align_until=0.5)",
+        "temperature: 1 (hyper.temperature)",
+        "negatives: pairs that share their label are not pushed apart (hyper.debias=1)",
+    ]
+    found["encoders"].pop("a")
+    said = explain.text(found | {"config": {"hyper": hyper}})
+    assert said.endswith("train without alignment, λ = 0") and "temperature" not in said
+
+
+def python(code):
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_api_is_imported_when_it_is_asked_for():
+    code = (
+        "import sys, redalign_jax as ra; assert not {'jax', 'numpy'} & set(sys.modules);"
+        "from redalign_jax import sweep; assert sweep is ra.sweep and callable(sweep.run);"
+        "import inspect; assert 'strength' in inspect.signature(ra.sweep).parameters;"
+        "assert ra.report.__doc__.startswith('Draws the report') and callable(ra.report.make);"
+        "assert callable(ra.advise) and callable(ra.arrays); ra.nothing"
+    )
+    done = python(code)
+    assert done.stderr.splitlines()[-1].endswith("has no attribute 'nothing'"), done.stderr
+
+
+def test_experiments_have_names():
+    folder = ROOT / "configs"
+    assert config_files.path("mfeat") == str(folder / "mfeat.py")
+    assert config_files.path("mfeat:x=1") == f"{folder / 'mfeat.py'}:x=1"
+    assert config_files.path("configs/mfeat.py") == "configs/mfeat.py"
+    assert config_files.load("mfeat").data.source == "mfeat"
+    with pytest.raises(ra.UserError, match="no experiment is called 'nothing'; there are arrays, "):
+        config_files.path("nothing")
+
+
+def test_the_console_script_is_python_m():
+    """Its function is the one that handles streams; a reader that has gone ends nothing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    module, _, function = project["scripts"]["redalign"].partition(":")
+    script = f"import sys; sys.argv = ['redalign', 'HERE']; from {module} import {function}; "
+    script += f"sys.exit({function}())"
+    ways = []
+    for argument in ("--help", "--workdir=nowhere", "--config=nothing"):
+        for command in (["-m", "redalign_jax", argument], ["-c", script.replace("HERE", argument)]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run(
+                    [sys.executable, *command], cwd=ROOT, stdout=full, stderr=-1, text=True
+                )
+            ways.append((done.returncode, done.stderr))
+    assert ways[0::2] == ways[1::2]
+    assert [status for status, _ in ways[::2]] == [0, 2, 2]
+    assert "standard output cannot be written" in ways[0][1]
+
+
+def test_the_notebook_runs(monkeypatch, tmp_path):
+    """All its cells in order, on few rows; its cell tagged `sizes` says how many it takes."""
+    monkeypatch.chdir(tmp_path)
+    cells = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text())["cells"]
+    names = {}
+    for cell in (cell for cell in cells if cell["cell_type"] == "code"):
+        source = "".join(cell["source"])
+        if "sizes" in cell["metadata"].get("tags", []):
+            source = "rows, labelled, seeds, steps, minutes = 300, 60, 2, 20, 0.001\n"
+            source += "estimate = {'folds': 2, 'members': 1, 'steps': 10, 'resamples': 0}\n"
+        exec(compile(source, "tutorial", "exec"), names)  # noqa: S102
+    assert isinstance(names["results"], ra.Results) and names["page"].exists()
