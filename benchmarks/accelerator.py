@@ -43,7 +43,7 @@ from redalign_jax.runtime import devices  # noqa: E402
 from redalign_jax.sweep import grid  # noqa: E402
 from redalign_jax.task import Split  # noqa: E402
 from redalign_jax.training import loop  # noqa: E402
-from redalign_jax.training.model import Hyper, Model  # noqa: E402
+from redalign_jax.training.model import Hyper, ModelSpec  # noqa: E402
 
 SETTINGS = 16  # strengths of a row of runs
 
@@ -59,7 +59,7 @@ def experiment(runs: int, steps: int, dtype: str = "float32") -> ConfigDict:
     return config
 
 
-def cost(model: Model, example: loop.Data, batch: int, runs: int) -> dict[str, float]:
+def cost(model: ModelSpec, example: loop.Data, batch: int, runs: int) -> dict[str, float]:
     """XLA's count of operations and bytes in one step of so many runs on their own batches."""
     settings = min(runs, SETTINGS)
     rows = -(-runs // settings)

@@ -64,7 +64,7 @@ def realised(config: ConfigDict, task: Task, own: ConfigDict, inits: int) -> dic
     mechanism = {name: values[0] for name, values in own.hyper.items()}
     settings = [plain | {"strength": s} for s in GRID]
     settings += [mechanism | {"strength": s} for s in cross_validate.candidates(task.modalities)]
-    size = own.encoder.embedding[0]
+    size = own.encoder.embed_dim[0]
     cells = [grid.Cell(k, {"seed": k}, lambda seed: task, 10_000 + k, size) for k in range(inits)]
     model = grid.build_model(own, task, size)
     table = sweep.train(own, grid.Group(model, grid.arrays(task), cells), settings)

@@ -9,7 +9,7 @@ Training steps of `encoders.CNN` alone (cross-entropy and plain gradient descent
   lax.conv, map     the same, run after run
   products, vmap    the engine's form, a product with shifted images, vmapped
   products, map     the same, run after run
-  automatic         what `Model.one_by_one` and `linalg.batch_safe` make of it on this device
+  automatic         what `ModelSpec.one_by_one` and `linalg.batch_safe` make of it on this device
 
 Inside a loop over steps, XLA's convolution is so slow on a CPU that it is measured at the smallest
 count of runs alone.

@@ -72,7 +72,7 @@ def ladder(n: int, seeds: int, resamples: int) -> dict:
     began = time.monotonic()
     for seed in range(seeds):
         for level in LEVELS:
-            found = pid.estimate(*samples(level, n, seed), key, resamples=resamples)
+            found = pid.estimate(*samples(level, n, seed), key, n_resamples=resamples)
             low, high = flat(found.interval.low), flat(found.interval.high)
             rows.append((seed, level, exact(level, seed), flat(found), low, high))
     true, found, low, high = (np.stack([row[i] for row in rows]) for i in (2, 3, 4, 5))

@@ -34,14 +34,14 @@ class Experiment(NamedTuple):
 
 
 LONG = "train.steps=1600"  # as long as it takes for what is unique to be lost
-MLP = ("encoder.kind=mlp", "encoder.widths=64,", "sweep.seeds=10", LONG)
+MLP = ("encoder.kind=mlp", "encoder.hidden_sizes=64,", "sweep.seeds=10", LONG)
 # the embedding itself is aligned, and small: no room beside what is shared
-NARROW = (*MLP, "encoder.embedding=8,", "alignment.projection=()")
+NARROW = (*MLP, "encoder.embed_dim=8,", "alignment.projection=()")
 PAIRINGS = ("same", "noise", "sum", "unique")
 TRANSFORMERS = (
     "encoder.kind=vit,transformer",
-    "encoder.width=32",
-    "encoder.patch=8",
+    "encoder.d_model=32",
+    "encoder.patch_size=8",
     "data.pieces=600",
     "hyper.learning_rate=1e-3,",
     "sweep.seeds=3",
@@ -74,7 +74,7 @@ MANUAL = {"avmnist": Experiment("avmnist")} | {
     name: Experiment(name, (), "modalities", PAIRS)
     for name in ("mosei", "mosi", "mustard", "ur_funny")
 }
-ALWAYS = ("decompose.resamples=6", "advise.minutes=4")
+ALWAYS = ("decompose.n_resamples=6", "advise.minutes=4")
 
 
 def job(kind: str, workdir: Path, one: Experiment, flags: list[str]) -> None:

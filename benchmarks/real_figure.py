@@ -27,9 +27,9 @@ QUIET = ("redundancy", "mfeat")
 STRENGTHS = (0, 0.1, 0.3, 1, 3, 10)
 WIDEST = 0.5  # interval of a shared fraction that is drawn
 OUTCOMES = {
-    "strength_star": "best strength λ*",
+    "best_strength": "best strength λ*",
     "held_out_gain": "held-out gain, points",
-    "harm": "change at the strongest λ, points",
+    "change_at_max": "change at the strongest λ, points",
     "balanced": "balanced mechanism, points",
 }
 
@@ -49,7 +49,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             for name in names:
                 own = [r for r in rows if r["experiment"] == name]
                 _points(ax, own, outcome, looked.get(name), name)
-            if outcome == "strength_star":
+            if outcome == "best_strength":
                 ax.set_yscale("symlog", linthresh=0.1, linscale=0.5)
                 ax.set_yticks(STRENGTHS, [f"{s:g}" for s in STRENGTHS])
                 ax.minorticks_off()
@@ -93,7 +93,7 @@ def _points(
         if source is None:
             continue
         x, x_low, x_high = (row["shared"][f"shared_fraction{end}"] for end in ("", "_low", "_high"))
-        scale = 1 if outcome == "strength_star" else 100
+        scale = 1 if outcome == "best_strength" else 100
         y, low, high = (
             np.nan if (v := source[f"{field}{end}"]) is None else scale * v
             for end in ("", "_low", "_high")

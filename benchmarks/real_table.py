@@ -147,10 +147,10 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             row["task"],
             row["subject"],
             f"{row['base'] * scale:.{digits}f}",
-            f"{row['strength_star']:g}",
+            f"{row['best_strength']:g}",
             _interval(row, "held_out_gain", scale, digits, True),
             _interval(row.get("early"), "held_out_gain", scale, digits, True),
-            _interval(row, "harm", scale, digits, True),
+            _interval(row, "change_at_max", scale, digits, True),
             _interval(row["balanced"], "change", scale, digits, True),
             f"{said['verdict']}, {said['strength']:g}" if said else "",
             _interval(said, "change", scale, digits, True),
@@ -172,7 +172,7 @@ def _means(rows: list[dict[str, Any]]) -> list[str]:
         scale, digits = own[0]["scale"], 1 if own[0]["scale"] == 100 else 3
         columns = [
             [row["held_out_gain"] for row in own],
-            [row["harm"] for row in own],
+            [row["change_at_max"] for row in own],
             [row["balanced"]["change"] for row in own if row["balanced"]],
             [row["advice"]["change"] for row in own if "change" in (row.get("advice") or {})],
         ]

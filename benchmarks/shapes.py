@@ -55,7 +55,7 @@ def line(embedding: int, batch: int, rounds: int, work: float) -> dict[str, floa
     """Measures one shape."""
     config = base(redundancy_bits.defaults())
     config.data.redundancy, config.data.labels = (4,), (LABELS,)
-    config.encoder.embedding, config.train.batch = (embedding,), batch
+    config.encoder.embed_dim, config.train.batch = (embedding,), batch
     layers = [(12, 32), (32, embedding), (embedding, 4)]
     cost = roofline.flops(layers, batch) + 60 * batch**2  # roughly, to make lines equally long
     config.train.steps = max(10, int(work / cost) // 10 * 10)

@@ -46,11 +46,11 @@ from benchmarks import roofline, scaling  # noqa: E402
 from benchmarks.timing import Contestant, Rates, take_turns  # noqa: E402
 from redalign_jax import config as configs  # noqa: E402
 from redalign_jax.data.sources import redundancy_bits  # noqa: E402
-from redalign_jax.measures.evaluate import Settings  # noqa: E402
+from redalign_jax.measures.evaluate import EvalSpec  # noqa: E402
 from redalign_jax.runtime import devices  # noqa: E402
 from redalign_jax.sweep import grid  # noqa: E402
 from redalign_jax.sweep.program import Program, fit  # noqa: E402
-from redalign_jax.training.loop import Data, Plan, State  # noqa: E402
+from redalign_jax.training.loop import Data, TrainSpec, State  # noqa: E402
 from redalign_jax.training.model import Hyper  # noqa: E402
 
 
@@ -62,8 +62,8 @@ def block(
     settings = configs.settings(config)
     program = fit(
         group.model,
-        Plan(train.steps, train.batch, train.evaluations),
-        Settings(config.measure.examples, config.measure.neighbours, config.measure.probe_examples),
+        TrainSpec(train.steps, train.batch, train.evaluations),
+        EvalSpec(config.measure.examples, config.measure.neighbours, config.measure.probe_examples),
         mesh,
         (len(group.cells), len(settings)),
         group.example,
@@ -147,7 +147,11 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in machine.items()))
     (group,) = grid.groups(config)
     train, mesh = config.train, devices.mesh()
-    sizes = (group.example.train.x[0].shape[1], *config.encoder.widths, *config.encoder.embedding)
+    sizes = (
+        group.example.train.x[0].shape[1],
+        *config.encoder.hidden_sizes,
+        *config.encoder.embed_dim,
+    )
     layers = list(zip(sizes, (*sizes[1:], group.model.classes), strict=True))
     contestants = {}
     contestants["engine"], program = engine(config, group)

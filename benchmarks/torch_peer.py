@@ -24,7 +24,7 @@ from redalign_jax.sweep import grid
 from redalign_jax.task import Split
 from redalign_jax.training import loop
 from redalign_jax.training.loop import Data
-from redalign_jax.training.model import Hyper, Model
+from redalign_jax.training.model import Hyper, ModelSpec
 
 LEARNING_RATE, TEMPERATURE = 3e-3, 0.2
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -163,7 +163,7 @@ def _copy(layer: nn.Linear, dense: dict) -> None:
 
 
 def assert_same_work(
-    model: Model, data: Data, layers: Layers, batch: int, steps: int = 10
+    model: ModelSpec, data: Data, layers: Layers, batch: int, steps: int = 10
 ) -> float:
     """Trains redalign's step, the loop and the vmapped form side by side on the same batches.
 

@@ -15,8 +15,8 @@ from redalign_jax.data.sources import arrays
 
 def get_config() -> ConfigDict:
     config = base(arrays.defaults())
-    config.encoder.kind, config.encoder.widths = "auto", (64,)
-    config.encoder.embedding = (64,)
+    config.encoder.kind, config.encoder.hidden_sizes = "auto", (64,)
+    config.encoder.embed_dim = (64,)
     config.alignment.projection = (64, 16)
     config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
     config.sweep.seeds = 8

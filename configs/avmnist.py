@@ -16,8 +16,8 @@ from redalign_jax.data.sources import avmnist
 
 def get_config() -> ConfigDict:
     config = base(avmnist.defaults())
-    config.encoder.kind, config.encoder.widths = "auto", (8, 16, 32)  # convolutions
-    config.encoder.embedding = (64,)
+    config.encoder.kind, config.encoder.hidden_sizes = "auto", (8, 16, 32)  # convolutions
+    config.encoder.embed_dim = (64,)
     config.alignment.projection = (64, 32)
     config.hyper.strength = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
     config.hyper.learning_rate = (1e-3,)

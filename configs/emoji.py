@@ -6,7 +6,7 @@ Takes a quarter of an hour on 2 cores. Expected: no gain of either encoder is sh
 the largest of the eight groups is 24 %, linear models on pixels and words reach 53 % and 59 %.
 
 Two drawings of the same emoji instead: --config.data.modalities=image,twitter
-Transformers: --config.encoder.kind=vit,transformer --config.encoder.patch=8
+Transformers: --config.encoder.kind=vit,transformer --config.encoder.patch_size=8
 --config.data.pieces=600
 """
 
@@ -18,9 +18,9 @@ from redalign_jax.data.sources import emoji
 
 def get_config() -> ConfigDict:
     config = base(emoji.defaults())
-    config.data.cell = 2
-    config.encoder.kind, config.encoder.widths = "auto", (16, 32, 64)
-    config.encoder.embedding = (32,)
+    config.data.downsample = 2
+    config.encoder.kind, config.encoder.hidden_sizes = "auto", (16, 32, 64)
+    config.encoder.embed_dim = (32,)
     config.alignment.projection = (64, 16)
     config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
     config.train.steps, config.train.batch = 600, 64

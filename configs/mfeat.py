@@ -20,8 +20,8 @@ def get_config() -> ConfigDict:
     data.modalities = tuple(",".join(pair) for pair in combinations(mfeat.VIEWS, 2))
     data.labels = (100,)
     config = base(data)
-    config.encoder.widths = (64,)
-    config.encoder.embedding = (64,)
+    config.encoder.hidden_sizes = (64,)
+    config.encoder.embed_dim = (64,)
     config.alignment.projection = (64, 16)
     config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
     config.sweep.seeds = 10

@@ -18,8 +18,8 @@ def get_config() -> ConfigDict:
     data.redundancy = (0, 2, 4, 6, 8)
     data.labels = (45_000,)
     config = base(data)
-    config.encoder.widths = (12,)
-    config.encoder.embedding = (12,)
+    config.encoder.hidden_sizes = (12,)
+    config.encoder.embed_dim = (12,)
     config.hyper.strength = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 4.0)
     config.train.batch = 512
     config.sweep.seeds = 12

@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     data.labels = (250, 1000, 4000)
     data.label_temperature = (0.02, 0.2)
     config = base(data)
-    config.encoder.embedding = (4, 8, 32)
+    config.encoder.embed_dim = (4, 8, 32)
     config.hyper.strength = (0.0, 0.3, 1.0, 4.0)
     config.sweep.seeds = 4
     return config

@@ -14,8 +14,8 @@ from redalign_jax.data.sources import tfds_source
 
 def get_config() -> ConfigDict:
     config = base(tfds_source.defaults())
-    config.encoder.widths = (64,)
-    config.encoder.embedding = (64,)
+    config.encoder.hidden_sizes = (64,)
+    config.encoder.embed_dim = (64,)
     config.alignment.projection = (64, 16)
     config.hyper.strength = (0.0, 0.1, 0.3, 1.0, 3.0)
     config.sweep.seeds = 8

@@ -19,7 +19,7 @@ from redalign_jax.data.sources import ur_funny
 def get_config() -> ConfigDict:
     config = base(ur_funny.defaults())
     config.encoder.kind = "auto"  # Transformers over the sequences
-    config.encoder.embedding = (32,)
+    config.encoder.embed_dim = (32,)
     config.alignment.projection = (64, 32)
     config.hyper.strength = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0)
     config.hyper.learning_rate = (1e-3,)

@@ -20,9 +20,9 @@ Made by `python docs/make_config.py > docs/config.md` from the table of fields
 defaults here are the base; a file in `configs/` sets some of them anew.
 
 A field is set as `--config.SECTION.FIELD=VALUE`, or in a file of your own. A field whose default is
-a tuple takes several values. Several values in `data`, in `hyper` or in `encoder.embedding` are an
-axis of the sweep: every combination is a run. In `encoder.widths`, `alignment.projection`,
-`decompose.widths` and `log.profile` the values belong to one setting. Numbers in `hyper` are
+a tuple takes several values. Several values in `data`, in `hyper` or in `encoder.embed_dim` are an
+axis of the sweep: every combination is a run. In `encoder.hidden_sizes`, `alignment.projection`,
+`decompose.hidden_sizes` and `log.profile` the values belong to one setting. Numbers in `hyper` are
 traced: sweeping them compiles nothing anew. An entry of `hyper.strength` may be a tuple, one λ per
 modality: `--config.hyper.strength="(0,0),(3,0),(0,3)"`.
 """

@@ -80,7 +80,7 @@ def configured(name: str, folder: str, steps: int) -> ConfigDict:
         values |= {"path": str(path), "modalities": DATASETS[name] or ",".join(views[:2])}
     source = ConfigDict(source.to_dict() | values)
     config = configs.base(source)
-    config.encoder.widths, config.encoder.embedding = (64,), (32,)
+    config.encoder.hidden_sizes, config.encoder.embed_dim = (64,), (32,)
     config.train.steps, config.train.evaluations = steps, 20
     return config
 
@@ -112,10 +112,10 @@ def run(name: str, folder: str, seeds: int, steps: int) -> pd.DataFrame:
         config.alignment.objective = objective
         settings = [hyper | own for own in arms.values()]
         if not tasks[0].classes:
-            settings = [s | {"debias": 0.0} for s in settings]
-        config.hyper.debias = tuple({s["debias"] for s in settings})
-        model = grid.build_model(config, tasks[0], config.encoder.embedding[0])
-        config.hyper.debias = (0.0,)
+            settings = [s | {"false_negative_weight": 0.0} for s in settings]
+        config.hyper.false_negative_weight = tuple({s["false_negative_weight"] for s in settings})
+        model = grid.build_model(config, tasks[0], config.encoder.embed_dim[0])
+        config.hyper.false_negative_weight = (0.0,)
         table = sweep.train(config, grid.Group(model, grid.arrays(tasks[0]), cells), settings)
         number = table["place"] % len(settings)
         tables.append(table.assign(arm=np.array(list(arms))[number]))

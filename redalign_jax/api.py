@@ -123,9 +123,9 @@ def sweep(
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(200) % 2
     >>> data = arrays({name: y[:, None] + rng.normal(size=(200, 3)) for name in "ab"}, y)
-    >>> small = {"train__steps": 10, "train__evaluations": 2, "encoder__embedding": 4}
+    >>> small = {"train__steps": 10, "train__evaluations": 2, "encoder__embed_dim": 4}
     >>> results = sweep(data, strength=[0, 1], seeds=2, progress=False, **small)
-    >>> results.best()[["subject", "strength_star"]].shape
+    >>> results.best()[["subject", "best_strength"]].shape
     (2, 2)
     """
     from redalign_jax.sweep import run

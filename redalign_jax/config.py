@@ -1,6 +1,6 @@
 """What an experiment can say: the fields, their defaults, and what is impossible.
 
-A tuple in `config.data` or `config.hyper`, and `config.encoder.embedding`, is an axis of the sweep,
+A tuple in `config.data` or `config.hyper`, and `config.encoder.embed_dim`, is an axis of the sweep,
 one value per point; every other field has one value for the whole sweep.
 """
 
@@ -22,11 +22,16 @@ MOST = 10_000_000  # runs of a grid; their places alone take a gigabyte
 # One setting for any task: encoders learn from each other's posteriors, as far as the validation
 # split says that they gain by it.
 BALANCED_OBJECTIVE = "posterior"
-BALANCED = {"strength": 1.0, "align_until": 1.0, "debias": 0.0}
+BALANCED = {"strength": 1.0, "align_fraction": 1.0, "false_negative_weight": 0.0}
 
 # What a pilot for advice tries: aligned hard and softly (τ = 1) for half of training, encoders
 # share what they can; pairs of one class are no negatives; then each is let go.
-ADVISED = {"strength": 16.0, "temperature": 1.0, "align_until": 0.5, "debias": 1.0}
+ADVISED = {
+    "strength": 16.0,
+    "temperature": 1.0,
+    "align_fraction": 0.5,
+    "false_negative_weight": 1.0,
+}
 
 
 class Experiment(ConfigDict):
@@ -161,12 +166,16 @@ def _data(held: Any) -> dict[str, Any]:
 def _check_together(config: ConfigDict) -> None:
     """What several fields have to do with each other."""
     encoder, train, measure = config.encoder, config.train, config.measure
-    if encoder.width % encoder.heads:
+    if encoder.d_model % encoder.heads:
         raise UserError(
-            f"encoder.heads: {encoder.heads} does not divide encoder.width, {encoder.width}"
+            f"encoder.heads: {encoder.heads} does not divide encoder.d_model, {encoder.d_model}"
         )
-    if config.alignment.objective in ("vicreg", "posterior") and any(config.hyper.debias):
-        raise UserError(f"hyper.debias: {config.alignment.objective} has no negatives")
+    if config.alignment.objective in ("vicreg", "posterior") and any(
+        config.hyper.false_negative_weight
+    ):
+        raise UserError(
+            f"hyper.false_negative_weight: {config.alignment.objective} has no negatives"
+        )
     if measure.neighbours >= measure.examples:
         raise UserError(
             f"measure.neighbours: {measure.neighbours} must be below "
@@ -193,7 +202,7 @@ def _check_together(config: ConfigDict) -> None:
 
 def _check_size(config: ConfigDict) -> None:
     axes = [v for v in config.data.values() if isinstance(v, tuple)]
-    axes += [config.encoder.embedding, *config.hyper.values()]
+    axes += [config.encoder.embed_dim, *config.hyper.values()]
     runs = math.prod(len(values) for values in axes) * config.sweep.seeds
     if runs > MOST:
         raise UserError(f"sweep.seeds: the grid has {runs:,} runs, above {MOST:,}")

@@ -86,17 +86,17 @@ FIELDS: dict[str, dict[str, Field]] = {
             *("auto", *KINDS),
             commas=True,
         ),
-        "embedding": _whole(
+        "embed_dim": _whole(
             (8,), "its dimensions; every value is a program of its own", 1, WIDEST, distinct=True
         ),
-        "widths": _whole(
+        "hidden_sizes": _whole(
             (32,), "hidden widths of an MLP; channels of a CNN's stages", 1, WIDEST, empty=True
         ),
         "activation": _text("relu", "between layers", *ACTIVATIONS),
-        "width": _whole(64, "of a Transformer, and of a bag's words", 1, WIDEST),
+        "d_model": _whole(64, "of a Transformer, and of a bag's words", 1, WIDEST),
         "depth": _whole(2, "blocks of a Transformer", 1, 1000),
         "heads": _whole(4, "of its attention", 1, WIDEST),
-        "patch": _whole(8, "pixels, of a ViT", 1, WIDEST),
+        "patch_size": _whole(8, "pixels, of a ViT", 1, WIDEST),
         "dtype": _text("float32", "of an encoder's products, not of its parameters", *DTYPES),
     },
     "alignment": {
@@ -118,9 +118,9 @@ FIELDS: dict[str, dict[str, Field]] = {
         "temperature": _traced(0.2, "τ of the objective", above=True),
         "learning_rate": _traced(3e-3, "of Adam", above=True),
         "weight_decay": _traced(0.0, "decoupled, kernels only"),
-        "align_until": _traced(1.0, "part of training during which alignment is on", high=1),
+        "align_fraction": _traced(1.0, "part of training during which alignment is on", high=1),
         "aligned_share": _traced(1.0, "part of the embedding that is aligned", high=1),
-        "debias": _traced(
+        "false_negative_weight": _traced(
             0.0, "κ: 1 takes pairs that share their label out of the negatives", high=1
         ),
     },
@@ -133,9 +133,11 @@ FIELDS: dict[str, dict[str, Field]] = {
         "seeds": _whole(16, "each a task of its own and an init of its own"),
         "first_seed": _whole(0, "the others follow it", 0, SEEDS - 1),
         "balanced": _flag("also run the balanced mechanism, beside the grid"),
-        "chunk": _whole(0, "runs per device at a time; 0 chooses", 0),
-        "batch_devices": _whole(1, "that share the batch of every run; more for huge batches"),
-        "save_every": _number(10.0, "seconds between saves of what is in progress, at least"),
+        "runs_per_device": _whole(0, "runs per device at a time; 0 chooses", 0),
+        "batch_shards": _whole(1, "that share the batch of every run; more for huge batches"),
+        "checkpoint_seconds": _number(
+            10.0, "seconds between saves of what is in progress, at least"
+        ),
     },
     "measure": {
         "examples": _whole(512, "test examples for similarity", 4),
@@ -144,15 +146,15 @@ FIELDS: dict[str, dict[str, Field]] = {
     },
     "decompose": {  # of pid.estimate, see there
         "folds": _whole(5, "parts of the data, each judged by classifiers of the others", 2),
-        "members": _whole(2, "classifiers that are averaged"),
-        "widths": _whole((64,), "hidden widths of a classifier", 1, WIDEST, empty=True),
+        "ensemble_size": _whole(2, "classifiers that are averaged"),
+        "hidden_sizes": _whole((64,), "hidden widths of a classifier", 1, WIDEST, empty=True),
         "steps": _whole(400, "of its training, the best of 10 moments is kept"),
         "batch": _whole(128, "examples per step"),
         "learning_rate": _number(5e-3, "of Adam", above=True),
         "weight_decay": _number(0.5, "decoupled, kernels only"),
         "clusters": _whole(0, "values of a discretised modality; 0 chooses", 0),
         "bins": _whole(4, "of the target of a regression", 2),
-        "resamples": _whole(
+        "n_resamples": _whole(
             10, "halves of the data for the intervals, each costs as much again", 0
         ),
     },

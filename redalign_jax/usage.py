@@ -45,7 +45,7 @@ def _sections() -> str:
     return (
         f"fields\n  Sections: {names}.\n"
         "  --helpfull lists every field with its default. A tuple in data or hyper, or in\n"
-        "  encoder.embedding, is swept: --config.hyper.strength=0,1\n"
+        "  encoder.embed_dim, is swept: --config.hyper.strength=0,1\n"
     )
 
 

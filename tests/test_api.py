@@ -199,16 +199,21 @@ def test_an_advice_says_all_that_is_needed_to_follow_it():
     row = {"verdict": "align", "strength": 16.0, "strength_interval": [2.0, 32.0]}
     row |= {"expected_gain": 0.031, "expected_gain_interval": [0.01, 0.052], "reasons": ["r"]}
     alone = {"verdict": "do not align", "strength": 0.0, "reasons": ["It did worse: −2."]}
-    hyper = {"temperature": [1.0], "align_until": [0.5], "debias": [1.0], "strength": [[0, 0]]}
+    hyper = {
+        "temperature": [1.0],
+        "align_fraction": [0.5],
+        "false_negative_weight": [1.0],
+        "strength": [[0, 0]],
+    }
     found = {"encoders": {"a": row, "b": alone}, "pilot": {"metric": "accuracy"}}
     said = explain.text(found | {"config": {"hyper": hyper}}).splitlines()
     assert said == [
         "a: align, λ = 16 (2 to 32 do not differ clearly); expected change +3.1 points of accuracy "
         "(95 % interval +1.0 to +5.2)",
         "b: do not align, λ = 0. It did worse: −2.",
-        "schedule: alignment is on for the first 50% of training, then off (hyper.align_until=0.5)",
+        "schedule: alignment is on for the first 50% of training, then off (hyper.align_fraction=0.5)",
         "temperature: 1 (hyper.temperature)",
-        "negatives: pairs that share their label are not pushed apart (hyper.debias=1)",
+        "negatives: pairs that share their label are not pushed apart (hyper.false_negative_weight=1)",
     ]
     found["encoders"].pop("a")
     said = explain.text(found | {"config": {"hyper": hyper}})

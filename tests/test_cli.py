@@ -18,7 +18,7 @@ SMALL = [
     "--config.train.evaluations=2",
     "--config.train.batch=32",
     "--config.sweep.seeds=2",
-    "--config.encoder.widths=(8,)",
+    "--config.encoder.hidden_sizes=(8,)",
     "--config.measure.examples=30",
     "--config.measure.neighbours=4",
     "--config.hyper.strength=0,1",
@@ -89,7 +89,7 @@ def test_a_stopped_sweep_says_how_to_go_on(tmp_path):
         "--config=configs/redundancy.py",
         f"--workdir={out}",
         *SMALL,
-        "--config.sweep.chunk=1",
+        "--config.sweep.runs_per_device=1",
         "--config.log.tensorboard=true",
         "--config.log.profile=(1,)",
     ]
@@ -201,7 +201,9 @@ def test_an_error_stream_that_closes_ends_no_training(tmp_path):
 
 def test_ctrl_c_saves_says_one_line_and_goes_on(tmp_path):
     out = tmp_path / "out"
-    arguments = experiment_in(tmp_path, "--config.sweep.seeds=8", "--config.sweep.chunk=1")
+    arguments = experiment_in(
+        tmp_path, "--config.sweep.seeds=8", "--config.sweep.runs_per_device=1"
+    )
     stopped = subprocess.Popen(
         [sys.executable, "-m", "redalign_jax", *arguments],
         cwd=ROOT,

@@ -34,8 +34,8 @@ def refused(message, field, value):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("encoder.widths", (8.5,), "8.5 is not a whole number"),
-        ("encoder.embedding", (4, 6.5), "6.5 is not a whole number"),
+        ("encoder.hidden_sizes", (8.5,), "8.5 is not a whole number"),
+        ("encoder.embed_dim", (4, 6.5), "6.5 is not a whole number"),
         ("train.steps", 20.5, "20.5 is not a whole number"),
         ("train.steps", "20", "'20' is not a number"),
         ("train.steps", (20,), r"\(20,\) is not a number"),
@@ -57,7 +57,11 @@ def refused(message, field, value):
         ("hyper.strength", (0.0, 10**400), "inf must be finite"),
         ("hyper.learning_rate", (1e-50,), "1e-50 is 0 in float32"),
         ("hyper.weight_decay", (1e-40,), "1e-40 is 0 in float32"),  # subnormal: flushed by XLA
-        ("hyper.debias", (float("inf"),), "inf must be finite, at least 0 and at most 1"),
+        (
+            "hyper.false_negative_weight",
+            (float("inf"),),
+            "inf must be finite, at least 0 and at most 1",
+        ),
         ("decompose.learning_rate", 1e-46, "is 0 in float32"),
         ("data.labels", (64.5,), "64.5 is not a whole number"),
         ("data.labels", "all", "'all' is not a number"),
@@ -82,7 +86,7 @@ def test_wrong_types_and_numbers_that_float32_cannot_hold(field, value, message)
         ("hyper.strength", (0, 0.1, 0.10000000001)),
         ("hyper.strength", (0.0, -0.0)),
         ("hyper.temperature", (1, True + 0.0)),
-        ("encoder.embedding", (8, 8.0)),
+        ("encoder.embed_dim", (8, 8.0)),
         ("data.labels", (50, 50)),
         ("data.redundancy", (0, 8, 0)),
         ("data.label_temperature", (0.1, 0.10000000001)),
@@ -141,12 +145,12 @@ def test_one_value_is_a_tuple_of_one_and_numpy_is_python():
     config = configs.base(redundancy_bits.defaults())
     config.hyper.strength = 0
     config.data.labels = np.int64(500)
-    config.encoder.widths = [16, 8]
+    config.encoder.hidden_sizes = [16, 8]
     config.hyper.temperature = np.float32(0.5)
     config.train.steps = np.int32(40)
     checked = configs.check(config)
     assert checked.hyper.strength == (0.0,) and checked.data.labels == (500,)
-    assert checked.encoder.widths == (16, 8) and checked.hyper.temperature == (0.5,)
+    assert checked.encoder.hidden_sizes == (16, 8) and checked.hyper.temperature == (0.5,)
     assert type(checked.train.steps) is int
     json.dumps(checked.to_dict())
     whole = changed("hyper", changed("hyper.strength", 2).hyper)  # past every setter

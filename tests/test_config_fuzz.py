@@ -54,7 +54,7 @@ def _flat(hypers):
 @example({"hyper.strength": (0, (0, 0))})
 @example({"sweep.seeds": 2**31 - 1})
 @example({"hyper.temperature": (1e-46,)})
-@example({"encoder.widths": 8.5})
+@example({"encoder.hidden_sizes": 8.5})
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1, max_size=2))
 def test_no_value_of_any_type_is_a_traceback(changes):
     outcome(changes)
@@ -62,5 +62,5 @@ def test_no_value_of_any_type_is_a_traceback(changes):
 
 def test_the_fuzz_reaches_both_outcomes():
     assert outcome({"hyper.strength": 0.5, "train.batch": np.int64(4)}) == "accepted"
-    assert outcome({"hyper.strength": [0, (1, 2)], "encoder.embedding": range(3, 5)}) == "accepted"
+    assert outcome({"hyper.strength": [0, (1, 2)], "encoder.embed_dim": range(3, 5)}) == "accepted"
     assert outcome({"hyper.strength": b"x"}) == "refused"

@@ -31,8 +31,8 @@ def _task(config: ConfigDict, load: Load | None) -> Task:
     if len(points) > 1:
         fields = [n for n, v in config.data.items() if isinstance(v, tuple) and len(v) > 1]
         raise UserError(f"data.{fields[0]}: several values; advice is given for one task at a time")
-    if len(config.encoder.embedding) > 1:
-        raise UserError("encoder.embedding: several values; advice is given for one encoder")
+    if len(config.encoder.embed_dim) > 1:
+        raise UserError("encoder.embed_dim: several values; advice is given for one encoder")
     task = points[0][1](config.sweep.first_seed)
     if len(task.modalities) < 2:
         raise UserError(

@@ -44,7 +44,7 @@ def configured(config: ConfigDict, task: Task) -> ConfigDict:
     own.sweep.balanced = False
     debiased = task.classes and own.alignment.objective in ("info_nce", "siglip")
     for name, value in ADVISED.items():
-        own.hyper[name] = (value if name != "debias" or debiased else 0.0,)
+        own.hyper[name] = (value if name != "false_negative_weight" or debiased else 0.0,)
     return own
 
 
@@ -89,14 +89,14 @@ def run(
     tasks = [folds.split(task, fold, k) for k in range(FOLDS)]
     own.measure.neighbours = min(own.measure.neighbours, len(tasks[0].test.y) - 1)
     own.train.batch = min(own.train.batch, len(tasks[0].train.x[0]))
-    model = grid.build_model(own, task, own.encoder.embedding[0])
+    model = grid.build_model(own, task, own.encoder.embed_dim[0])
     work = [
         grid.Cell(
             repeat * FOLDS + k,
             {"fold": k, "seed": repeat},
             lambda seed, task=tasks[k]: task,
             (seed + 1000 * repeat + k) % SEEDS,
-            own.encoder.embedding[0],
+            own.encoder.embed_dim[0],
         )
         for repeat in range(REPEATS)
         for k in range(FOLDS)

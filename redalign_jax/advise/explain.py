@@ -33,14 +33,16 @@ def text(found: dict[str, Any]) -> str:
     hyper = {name: values[0] for name, values in found["config"]["hyper"].items()}
     if not any(row["strength"] for row in found["encoders"].values()):
         return "\n".join([*lines, "what to do: train without alignment, λ = 0"])
-    until = f"the first {hyper['align_until']:.0%} of training, then off"
+    until = f"the first {hyper['align_fraction']:.0%} of training, then off"
     lines.append(
-        f"schedule: alignment is on for {until} (hyper.align_until={hyper['align_until']:g})"
+        f"schedule: alignment is on for {until} (hyper.align_fraction={hyper['align_fraction']:g})"
     )
     lines.append(f"temperature: {hyper['temperature']:g} (hyper.temperature)")
-    if hyper["debias"]:
+    if hyper["false_negative_weight"]:
         apart = "pairs that share their label are not pushed apart"
-        lines.append(f"negatives: {apart} (hyper.debias={hyper['debias']:g})")
+        lines.append(
+            f"negatives: {apart} (hyper.false_negative_weight={hyper['false_negative_weight']:g})"
+        )
     return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ from redalign_jax.alignment.strength import (
     normalise,
     scale_gradient,
     schedule,
-    share_mask,
+    aligned_dims_mask,
 )
 from redalign_jax.alignment.vicreg import vicreg
 
@@ -32,7 +32,7 @@ __all__ = [
     "pairs",
     "scale_gradient",
     "schedule",
-    "share_mask",
+    "aligned_dims_mask",
     "siglip",
     "vicreg",
 ]

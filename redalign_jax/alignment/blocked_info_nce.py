@@ -45,7 +45,9 @@ def _weights(
 ) -> Array | None:
     if negatives is None:
         return None
-    return negative_weights(Negatives(rows["p"], every_p, negatives.debias), rows["position"])
+    return negative_weights(
+        Negatives(rows["p"], every_p, negatives.false_negative_weight), rows["position"]
+    )
 
 
 def _forward(

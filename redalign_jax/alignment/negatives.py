@@ -14,12 +14,12 @@ class Negatives(NamedTuple):
     Attributes:
       p_a: (n, classes) predicted probabilities of one modality; no gradient passes.
       p_b: (n, classes) of the other.
-      debias: κ in [0, 1], scalar, may be traced.
+      false_negative_weight: κ in [0, 1], scalar, may be traced.
     """
 
     p_a: Array
     p_b: Array
-    debias: ArrayLike
+    false_negative_weight: ArrayLike
 
 
 def negative_weights(negatives: Negatives, positions: Array | None = None) -> Array:
@@ -40,8 +40,8 @@ def negative_weights(negatives: Negatives, positions: Array | None = None) -> Ar
     Returns:
       (rows, n) in [0, 1].
     """
-    p_a, p_b, debias = negatives
+    p_a, p_b, false_negative_weight = negatives
     same = jnp.clip(jax.lax.stop_gradient(p_a @ p_b.T), 0, 1)
     if positions is None:
-        return 1 - debias * same * (1 - jnp.eye(same.shape[0]))
-    return 1 - debias * same * (positions[:, None] != jnp.arange(same.shape[1]))
+        return 1 - false_negative_weight * same * (1 - jnp.eye(same.shape[0]))
+    return 1 - false_negative_weight * same * (positions[:, None] != jnp.arange(same.shape[1]))

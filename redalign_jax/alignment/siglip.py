@@ -47,7 +47,7 @@ def siglip(
     def add(sofar: Array, rows: dict[str, Array]) -> tuple[Array, None]:
         losses = jax.nn.softplus(rows["z"] @ every_b.T / temperature + bias)
         if negatives:
-            these = Negatives(rows["p"], every_p, negatives.debias)
+            these = Negatives(rows["p"], every_p, negatives.false_negative_weight)
             losses = losses * negative_weights(these, rows["position"])
         positive = jnp.sum(rows["z"] * rows["z_b"], axis=1) / temperature + bias
         return sofar + jnp.sum(losses) - jnp.sum(positive), None

@@ -30,7 +30,7 @@ def scale_gradient(x: Array, scale: ArrayLike) -> Array:
     return still + scale * (felt - still)
 
 
-def share_mask(features: int, share: ArrayLike) -> Array:
+def aligned_dims_mask(features: int, share: ArrayLike) -> Array:
     """Which part of an embedding is aligned: ones on the first `share` of its dimensions.
 
     mask_k = clip(share · d − k, 0, 1), k = 0..d−1: a dimension that the border cuts is weighted by

@@ -164,7 +164,7 @@ def _fits(found: Points, results: pd.DataFrame, relations: list[dict]) -> list[d
         if relation["predictor"] != INFORMATION[0]:
             continue
         outcome, rising = relation["outcome"], relation["spearman"] >= 0
-        scale = swept if outcome == "strength_star" else None
+        scale = swept if outcome == "best_strength" else None
         fits.append({"outcome": outcome, "rising": rising} | _fit(found, outcome, scale, rising))
     return fits
 
@@ -274,4 +274,4 @@ def _family(kind: str, outcome: str, predictor: str) -> str:
 
 def _same(one: dict[str, Any], outcome: str) -> bool:
     """Whether λ* is asked for and not shown to differ."""
-    return outcome == "strength_star" and one["constant"] > ALPHA
+    return outcome == "best_strength" and one["constant"] > ALPHA

@@ -58,9 +58,9 @@ def short_table(summary: dict[str, Any]) -> str:
     if summary["metric"] == "accuracy":
         scale, unit, form = 100, "points", ".1f"
     shown = {
-        "strength_star": "best",
+        "best_strength": "best",
         "held_out_gain": "held-out gain",
-        "harm": "at strongest",
+        "change_at_max": "at strongest",
     }
     rows = summary["best"]
     beside = [name for name in ("majority", "balanced") if rows and rows[0].get(name) is not None]
@@ -74,8 +74,8 @@ def short_table(summary: dict[str, Any]) -> str:
             "" if row[name] is None else f"{row[name] * scale:{form}}" for name in ("base", *beside)
         ]
         for name in shown:
-            factor = 1 if name == "strength_star" else scale
-            digits = "g" if name == "strength_star" else f"+{form}"
+            factor = 1 if name == "best_strength" else scale
+            digits = "g" if name == "best_strength" else f"+{form}"
             low, high = row[f"{name}_low"], row[f"{name}_high"]
             value = f"{row[name] * factor:{digits}}"
             if low is not None:
@@ -121,7 +121,7 @@ def p_value(p: float | None) -> str:
     return f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
 
 
-_P = {"held_out_gain": "gain_p", "harm": "harm_p"}
+_P = {"held_out_gain": "gain_p", "change_at_max": "change_at_max_p"}
 _BEST = (
     "seeds",
     "resplit",
@@ -129,13 +129,13 @@ _BEST = (
     "majority",
     "balanced",
     "gain_p",
-    "harm_p",
+    "change_at_max_p",
     "neither_p",
-    "strength_star",
+    "best_strength",
     "strength_one_se",
     "strongest",
     "gain",
     "held_out_gain",
-    "harm",
+    "change_at_max",
     "verdict",
 )

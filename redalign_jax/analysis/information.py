@@ -5,7 +5,7 @@ import pandas as pd
 
 from redalign_jax.analysis import differences
 
-COLUMNS = ("shared_fraction", "shared_fraction_low", "shared_fraction_high", "redundant_share")
+COLUMNS = ("shared_fraction", "shared_fraction_low", "shared_fraction_high", "redundancy_fraction")
 
 
 def of_encoders(results: pd.DataFrame, decomposition: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -23,7 +23,7 @@ def of_encoders(results: pd.DataFrame, decomposition: pd.DataFrame | None = None
 
     Returns:
       Task axes (those that the source knows), `seed` if it differs by seed, `subject`,
-      `shared_fraction` R / I(X_m;Y) with its interval (NaN if exact), `redundant_share`
+      `shared_fraction` R / I(X_m;Y) with its interval (NaN if exact), `redundancy_fraction`
       R / (R+U₁+U₂+S), all in [0, 1], and `exact`. No rows where nothing is known.
     """
     role = differences.columns(results)
@@ -45,7 +45,7 @@ def _exact(results: pd.DataFrame, role: differences.Columns, encoders: list[str]
             shared_fraction=tasks[f"shared_fraction_{name}"],
             shared_fraction_low=np.nan,
             shared_fraction_high=np.nan,
-            redundant_share=tasks["pid_redundancy"] / total,
+            redundancy_fraction=tasks["pid_redundancy"] / total,
             exact=True,
         )
         for name in encoders
@@ -65,7 +65,7 @@ def _estimated(decomposition: pd.DataFrame, tasks: list[str]) -> pd.DataFrame:
     for side in ("first", "second"):
         part = pairs[tasks].assign(
             subject=pairs[side],
-            redundant_share=pairs["redundancy"].clip(lower=0) / total,
+            redundancy_fraction=pairs["redundancy"].clip(lower=0) / total,
             exact=pairs["exact"],
         )
         for end in ("", "_low", "_high"):

@@ -16,8 +16,8 @@ import pandas as pd
 from redalign_jax.analysis import differences, factors, information, strengths
 
 RESAMPLES = 1000
-OUTCOMES = ("strength_star", "held_out_gain", "harm")
-INFORMATION = ("shared_fraction", "redundant_share")
+OUTCOMES = ("best_strength", "held_out_gain", "change_at_max")
+INFORMATION = ("shared_fraction", "redundancy_fraction")
 GAP = "accuracy_gap"
 
 
@@ -129,9 +129,9 @@ def _resampled(one: strengths.Response, times: np.ndarray) -> dict[str, np.ndarr
     means = times @ one.changes / np.where(absent, 1, total)[:, None]
     held = (times * strengths.held_out(one.changes, times)).sum(axis=1)
     found = {
-        "strength_star": one.own[np.argmax(means, axis=1)],
+        "best_strength": one.own[np.argmax(means, axis=1)],
         "held_out_gain": held / np.where(absent, 1, total),
-        "harm": means[:, one.strongest],
+        "change_at_max": means[:, one.strongest],
     }
     return {name: np.where(absent, np.nan, values) for name, values in found.items()}
 

@@ -82,7 +82,7 @@ def overview(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     Returns:
       {"axis", "value", "metric", "regimes", "strong", "weak", "not_shown", "turned", and means of
-      "spearman" (of λ*), "gain_most", "harm_least"}.
+      "spearman" (of λ*), "gain_most", "change_at_max_least"}.
     """
     table = pd.DataFrame(rows)
     found = []
@@ -93,9 +93,9 @@ def overview(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 {"axis": axis, "value": value, "metric": metric, "regimes": len(part)}
                 | {name.replace(" ", "_"): int(counts.get(name, 0)) for name in LAWS}
                 | {
-                    "spearman": part["strength_star_spearman"].mean(),
+                    "spearman": part["best_strength_spearman"].mean(),
                     "gain_most": part["held_out_gain_most"].mean(),
-                    "harm_least": part["harm_least"].mean(),
+                    "change_at_max_least": part["change_at_max_least"].mean(),
                 }
             )
     return differences.records(pd.DataFrame(found)) if found else []
@@ -117,10 +117,10 @@ def _within(found: Points, family: int) -> dict[str, Any]:
         values = np.nan_to_num(found.values[outcome])
         kept = correlation.reliability(values, found.seeds, found.share)
         row |= correlation.interval(name, rho, count, found.seeds, kept, 1 - alpha, found.share)
-        if outcome == "strength_star" and not differs:
+        if outcome == "best_strength" and not differs:
             row = correlation.with_zero(name, row)
         for end, task in ends.items():
             mean = found.values[outcome][:, found.task == task].mean(axis=1)
             row |= across.centred(f"{outcome}_{end}", mean, found.seeds, found.share)
-    row["law"] = verdict(row["strength_star_spearman_low"], row["strength_star_spearman_high"])
+    row["law"] = verdict(row["best_strength_spearman_low"], row["best_strength_spearman_high"])
     return row

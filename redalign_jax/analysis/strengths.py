@@ -112,7 +112,7 @@ def best(
 
     `verdict`, by the p-values of its own row, all of them for the whole page, the first that holds:
       helps: `gain_p` ≤ .05, some strength gains, and the held-out gain is above 0.
-      hurts: `harm_p` ≤ .05, the strongest costs; no strength is shown to gain.
+      hurts: `change_at_max_p` ≤ .05, the strongest costs; no strength is shown to gain.
       neither: `neither_p` ≤ .05, no strength gains `MARGIN` (of the error at strength 0, for a
         regression), and the strongest neither gains nor costs as much.
       undecided: everything else, and a single seed.
@@ -138,7 +138,7 @@ def best(
 def judged(answers: Sequence[Response], metric: str, tables: int) -> pd.DataFrame:
     """Rows and verdicts of `best`, of encoders that one page judges together."""
     found = pd.DataFrame([_row(one, metric) for one in answers])
-    for name in ("gain_p", "harm_p", "neither_p") if answers else ():
+    for name in ("gain_p", "change_at_max_p", "neither_p") if answers else ():
         found[name] = simultaneous.holm(found[name].to_numpy(float), tables)
     return found.assign(verdict=[_verdict(row) for row in found.to_dict("records")])
 
@@ -183,9 +183,9 @@ def _row(one: Response, metric: str) -> dict[str, Any]:
         "seeds": len(changes),
         differences.RESPLIT: one.share,
         "base": base,
-        "strength_star": float(one.own[star]),
-        "strength_star_low": float(ends[0]),
-        "strength_star_high": float(ends[1]),
+        "best_strength": float(one.own[star]),
+        "best_strength_low": float(ends[0]),
+        "best_strength_high": float(ends[1]),
         "strength_one_se": float(one.own[mean >= mean[star] - slack].min()),
         "strongest": float(one.own[one.strongest]),
         "gain": float(mean[star]),
@@ -194,14 +194,20 @@ def _row(one: Response, metric: str) -> dict[str, Any]:
         "held_out_gain_high": np.maximum(gain.high, held),
         "gain_p": gain.p if held > 0 or np.isnan(gain.p) else 1.0,  # no gain without one held out
     }
-    row["harm"], row["harm_low"], row["harm_high"] = differences.mean_interval(harm, one.share)
+    row["change_at_max"], row["change_at_max_low"], row["change_at_max_high"] = (
+        differences.mean_interval(harm, one.share)
+    )
     costs = simultaneous.below(harm, one.share)
     much = simultaneous.below(-harm, one.share, margin)  # p of a cost of the margin or more
-    return row | {"harm_p": costs, "neither_p": max(gain.small, much)}
+    return row | {"change_at_max_p": costs, "neither_p": max(gain.small, much)}
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    for name, verdict in (("gain_p", "helps"), ("harm_p", "hurts"), ("neither_p", "neither")):
+    for name, verdict in (
+        ("gain_p", "helps"),
+        ("change_at_max_p", "hurts"),
+        ("neither_p", "neither"),
+    ):
         if row[name] <= simultaneous.LEVEL:
             return verdict
     return "undecided"

@@ -17,7 +17,7 @@ def trend(results: pd.DataFrame, axis: str) -> dict[str, Any] | None:
     of the axis.
 
     Returns:
-      {"axis", "values", "strength_star", "spearman", "spearman_low", "spearman_high"}; None where
+      {"axis", "values", "best_strength", "spearman", "spearman_low", "spearman_high"}; None where
       the axis is not numeric, has fewer than three values, or encoders had their own strengths.
     """
     metric, _ = differences.quality_metric(results)
@@ -58,6 +58,6 @@ def relation(answers: Sequence[tuple[np.ndarray, np.ndarray]], share: float) -> 
     same = correlation.constant(answers, share)
     order = np.arange(len(answers))
     return {
-        "strength_star": stars[0].tolist(),
+        "best_strength": stars[0].tolist(),
         **correlation.over_seeds("spearman", order, stars, seeds, same, share),
     }

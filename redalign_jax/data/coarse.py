@@ -19,7 +19,9 @@ def check(cell: int, sides: Sequence[int]) -> None:
     """Refuses cells that are no pixels, or larger than a picture with these sides.
 
     Raises:
-      UserError: one line that names `data.cell`.
+      UserError: one line that names `data.downsample`.
     """
     if isinstance(cell, bool) or not isinstance(cell, int) or not 1 <= cell <= min(sides):
-        raise UserError(f"data.cell={cell!r} must be a whole number of pixels, 1 to {min(sides)}")
+        raise UserError(
+            f"data.downsample={cell!r} must be a whole number of pixels, 1 to {min(sides)}"
+        )

@@ -52,9 +52,9 @@ def kinds(
         kind = AUTO[form] if kind == "auto" else kind
         if form not in KINDS[kind]:
             raise UserError(f"encoder.kind: {kind!r} does not read {name!r}, which is {form}")
-        if kind == "cnn" and min(x.shape[1:3]) < 2 ** len(config.widths):
+        if kind == "cnn" and min(x.shape[1:3]) < 2 ** len(config.hidden_sizes):
             raise UserError(
-                f"encoder.widths: {len(config.widths)} stages halve the images of {name!r}, "
+                f"encoder.hidden_sizes: {len(config.hidden_sizes)} stages halve the images of {name!r}, "
                 f"{x.shape[1]}×{x.shape[2]}, to nothing"
             )
         found.append(kind)
@@ -76,14 +76,16 @@ def build(
 def _module(
     kind: str, config: ConfigDict, arrays: list[np.ndarray], text: bool, features: int
 ) -> nn.Module:
-    widths = tuple(config.widths)
+    widths = tuple(config.hidden_sizes)
     vocabulary = 1 + max(int(x.max()) for x in arrays) if text else 0
     blocks = {"depth": config.depth, "heads": config.heads, "dtype": config.dtype}
     if kind == "bag":
-        return Bag(vocabulary, config.width, features)
+        return Bag(vocabulary, config.d_model, features)
     if kind == "transformer":
-        return SequenceTransformer(config.width, features=features, vocabulary=vocabulary, **blocks)
+        return SequenceTransformer(
+            config.d_model, features=features, vocabulary=vocabulary, **blocks
+        )
     if kind == "vit":
-        return ViT(config.patch, config.width, features=features, **blocks)
+        return ViT(config.patch_size, config.d_model, features=features, **blocks)
     module = CNN if kind == "cnn" else MLP
     return module(widths, features, config.activation, config.dtype)

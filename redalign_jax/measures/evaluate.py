@@ -10,12 +10,19 @@ from jax.typing import ArrayLike
 from redalign_jax import alignment
 from redalign_jax.measures import probes, similarity
 from redalign_jax.training.loop import Data, State, heads, layout, validate
-from redalign_jax.training.model import Hyper, Model, alignment_losses, embed, predict, task_losses
+from redalign_jax.training.model import (
+    Hyper,
+    ModelSpec,
+    alignment_losses,
+    embed,
+    predict,
+    task_losses,
+)
 
 Measured = dict[tuple[str, str], Array]
 
 
-class Settings(NamedTuple):
+class EvalSpec(NamedTuple):
     """Static numbers of measuring.
 
     Attributes:
@@ -82,7 +89,7 @@ def _sample(key: Array, rows: int, most: int) -> Array:
 
 
 def measure(
-    model: Model, settings: Settings, hyper: Hyper, key: Array, data: Data, state: State
+    model: ModelSpec, settings: EvalSpec, hyper: Hyper, key: Array, data: Data, state: State
 ) -> Measured:
     """All metrics of one run, by (subject, metric).
 
@@ -108,7 +115,7 @@ def measure(
 
 
 def _measure(
-    model: Model, settings: Settings, hyper: Hyper, key: Array, data: Data, state: State
+    model: ModelSpec, settings: EvalSpec, hyper: Hyper, key: Array, data: Data, state: State
 ) -> Measured:
     read = layout(model, data.train.x)
     params, best = read.unravel(state.params), read.unravel(state.best)

@@ -93,12 +93,12 @@ def spread(y: np.ndarray, values: np.ndarray, group: np.ndarray, folds: int) -> 
         )
 
 
-def options(recipe: Recipe, clusters: int, bins: int, resamples: int) -> None:
+def options(recipe: Recipe, clusters: int, bins: int, n_resamples: int) -> None:
     """Raises UserError where one is impossible."""
-    least = {"folds": 2, "members": 1, "steps": 1, "batch": 1}
+    least = {"folds": 2, "ensemble_size": 1, "steps": 1, "batch": 1}
     numbers = [(name, getattr(recipe, name), low) for name, low in least.items()]
-    numbers += [("widths", width, 1) for width in recipe.widths]
-    numbers += [("clusters", clusters, 0), ("bins", bins, 2), ("resamples", resamples, 0)]
+    numbers += [("hidden_sizes", width, 1) for width in recipe.hidden_sizes]
+    numbers += [("clusters", clusters, 0), ("bins", bins, 2), ("n_resamples", n_resamples, 0)]
     for name, value, low in numbers:
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
             raise UserError(f"{name}: {value!r} must be a whole number, at least {low}")

@@ -14,8 +14,8 @@ from redalign_jax.errors import UserError
 from redalign_jax.pid import groups
 from redalign_jax.task import Split
 from redalign_jax.training import loop
-from redalign_jax.training.loop import Data, Plan
-from redalign_jax.training.model import Hyper, Model, embed, predict
+from redalign_jax.training.loop import Data, TrainSpec
+from redalign_jax.training.model import Hyper, ModelSpec, embed, predict
 
 AT_ONCE = 2**28  # bytes of training inputs that are gathered at a time
 LOOKS = 10  # moments of training at which a classifier may be stopped
@@ -26,7 +26,7 @@ class Recipe(NamedTuple):
 
     Attributes:
       folds: parts of the data; each is judged by classifiers trained on the others.
-      members: partitions and inits whose log-probabilities are averaged.
+      ensemble_size: partitions and inits whose log-probabilities are averaged.
       widths: hidden widths of the MLP.
       steps: optimiser steps of a classifier, rounded up to a multiple of 10; the best of the 10
         moments is kept.
@@ -36,7 +36,7 @@ class Recipe(NamedTuple):
     """
 
     folds: int = 5
-    members: int = 2
+    ensemble_size: int = 2
     widths: tuple[int, ...] = (64,)
     steps: int = 400
     batch: int = 128
@@ -45,8 +45,8 @@ class Recipe(NamedTuple):
 
 
 def steps(recipe: Recipe) -> int:
-    """Optimiser steps of the classifiers of one input, all folds and members."""
-    return recipe.folds * recipe.members * _rounded(recipe)
+    """Optimiser steps of the classifiers of one input, all folds and ensemble_size."""
+    return recipe.folds * recipe.ensemble_size * _rounded(recipe)
 
 
 def _rounded(recipe: Recipe) -> int:
@@ -82,7 +82,7 @@ def partitions(
       y: (n,) classes of all the data. Where every row is a group of its own, shapes follow from n:
         all choices of rows share a program. Larger groups are rounded up, to share one mostly.
       group: (n,) numbers of the rows' groups.
-      recipe: folds and members are read.
+      recipe: folds and ensemble_size are read.
       rng: draws it all.
 
     Raises:
@@ -97,7 +97,7 @@ def partitions(
     n, largest = len(y), int(np.bincount(group).max())
     fair = -(-n // recipe.folds)
     found = []
-    for _ in range(recipe.members):
+    for _ in range(recipe.ensemble_size):
         order, fold = groups.deal(y, group, rows, recipe.folds, rng)
         most = int(np.bincount(fold).max())
         over = max(1, -(-(most - fair) // largest)) * largest if largest > 1 else 0
@@ -113,7 +113,9 @@ def partitions(
 
 @partial(jax.jit, static_argnums=(0, 1))
 @jax.default_matmul_precision("highest")  # what is measured must not be rounded to bfloat16
-def _train(model: Model, plan: Plan, hyper: Hyper, x: Array, y: Array, fold: Partition) -> Array:
+def _train(
+    model: ModelSpec, plan: TrainSpec, hyper: Hyper, x: Array, y: Array, fold: Partition
+) -> Array:
     """Trains a classifier per fold; (folds, LOOKS, b, classes) log-probabilities of its rows."""
 
     def one(fold: Partition) -> Array:
@@ -136,13 +138,13 @@ def _train(model: Model, plan: Plan, hyper: Hyper, x: Array, y: Array, fold: Par
     return jax.lax.map(one, fold, batch_size=at_once)
 
 
-def classifier(classes: int, recipe: Recipe) -> tuple[Model, Hyper]:
+def classifier(classes: int, recipe: Recipe) -> tuple[ModelSpec, Hyper]:
     """What is trained, and how."""
     # no alignment: strength 0, and a single modality has nothing to be aligned with
-    model = Model(
+    model = ModelSpec(
         modalities=("x",),
         classes=classes,
-        encoders=(MLP(recipe.widths, classes),),
+        encoders=(MLP(recipe.hidden_sizes, classes),),
         projector=None,
         objective="info_nce",
         schedule="constant",
@@ -164,7 +166,7 @@ def log_posteriors(
 ) -> np.ndarray:
     """Calibrated log p(y | x_i) of every row in `parts`, from classifiers that never saw row i.
 
-    The members' log-probabilities are averaged. Then two numbers are chosen by the mean
+    The ensemble_size' log-probabilities are averaged. Then two numbers are chosen by the mean
     log-probability of the labels: the moment of training, of LOOKS, and b ≥ 0 in
     p(y | x) ∝ π_y (p̂(y | x) / π_y)^b, π the class proportions. b undoes overconfidence; at b = 0
     nothing is known but π, so that what the classifier knows is never below 0.
@@ -181,7 +183,7 @@ def log_posteriors(
     """
     model, hyper = classifier(classes, recipe)
     folds, rows = parts[0].train.shape
-    plan = Plan(_rounded(recipe), min(recipe.batch, rows), LOOKS)
+    plan = TrainSpec(_rounded(recipe), min(recipe.batch, rows), LOOKS)
     x, labels = jnp.asarray(x), jnp.asarray(y, jnp.int32)
     total = np.zeros((LOOKS, len(y), classes))
     known = np.zeros(len(y), bool)

@@ -31,7 +31,7 @@ NUMBERS = (
     "information",
     "shared_fraction_first",
     "shared_fraction_second",
-    "redundant_share",
+    "redundancy_fraction",
 )
 # an axis that is called like a number of the table
 AXIS_CALLED = {"redundancy": "task_redundancy"}
@@ -194,7 +194,7 @@ def _rows(task: Task, config: ConfigDict, advance: Callable[[int], None]) -> lis
 
 def _flat(v: pid.Estimate | pid.Values) -> list[float]:
     one = [v.redundancy, *v.unique, v.synergy, *v.information, v.joint_information]
-    return [float(n) for n in (*one, *v.shared_fraction, v.redundant_share)]
+    return [float(n) for n in (*one, *v.shared_fraction, v.redundancy_fraction)]
 
 
 def _exact(facts: dict[str, float], first: str, second: str) -> list[float]:

@@ -31,7 +31,7 @@ class Values(NamedTuple):
     information: np.ndarray
     joint_information: float
     shared_fraction: np.ndarray
-    redundant_share: float
+    redundancy_fraction: float
 
 
 class Interval(NamedTuple):
@@ -51,7 +51,7 @@ class Estimate(NamedTuple):
       information: (2,) I(X1;Y) = R + U1 and I(X2;Y) = R + U2.
       joint_information: I(X1,X2;Y) = R + U1 + U2 + S.
       shared_fraction: (2,) R / I(X_m;Y) in [0, 1], NaN where I(X_m;Y) is 0.
-      redundant_share: R / I(X1,X2;Y) in [0, 1], NaN where that is 0.
+      redundancy_fraction: R / I(X1,X2;Y) in [0, 1], NaN where that is 0.
       interval: of all these.
       classes: number of classes of y, or of its bins.
       bins: the inner edges of the quantile bins of a floating-point y, else None.
@@ -63,7 +63,7 @@ class Estimate(NamedTuple):
     information: np.ndarray
     joint_information: float
     shared_fraction: np.ndarray
-    redundant_share: float
+    redundancy_fraction: float
     interval: Interval
     classes: int
     bins: np.ndarray | None
@@ -173,12 +173,12 @@ def _values(v: np.ndarray) -> Values:
 
 
 def work(
-    modalities: int, *, clusters: int = 0, bins: int = 4, resamples: int = 10, **recipe: Any
+    modalities: int, *, clusters: int = 0, bins: int = 4, n_resamples: int = 10, **recipe: Any
 ) -> tuple[int, int]:
     """Optimiser steps that `estimate_pairs` takes with these options, and classifiers it trains."""
     how = Recipe(**recipe)
     inputs = (resamples + 1) * (modalities + math.comb(modalities, 2))
-    return inputs * crossfit.steps(how), inputs * how.folds * how.members
+    return inputs * crossfit.steps(how), inputs * how.folds * how.ensemble_size
 
 
 def estimate_pairs(
@@ -190,7 +190,7 @@ def estimate_pairs(
     groups: ArrayLike | None = None,
     clusters: int = 0,
     bins: int = 4,
-    resamples: int = 10,
+    n_resamples: int = 10,
     advance: Callable[[int], None] = lambda steps: None,
     **recipe: Any,
 ) -> dict[tuple[int, int], Estimate]:
@@ -203,7 +203,7 @@ def estimate_pairs(
         other modalities hold no copies.
       names: of the arrays, for the messages of errors; default x1, x2, …
       advance: called with the optimiser steps that an input's classifiers took, of `work` in all.
-      groups, clusters, bins, resamples, recipe: see `estimate`.
+      groups, clusters, bins, n_resamples, recipe: see `estimate`.
 
     Returns:
       {(a, b): Estimate} for all a < b.
@@ -212,8 +212,8 @@ def estimate_pairs(
       UserError: see `estimate`.
     """
     how = Recipe(**recipe)
-    how = how._replace(widths=tuple(how.widths))
-    checks.options(how, clusters, bins, resamples)
+    how = how._replace(hidden_sizes=tuple(how.hidden_sizes))
+    checks.options(how, clusters, bins, n_resamples)
     names = names or [f"x{i + 1}" for i in range(len(x))]
     labels, values, edges = checks.labels(y, bins, how.folds, clusters)
     classes = len(values)
@@ -259,7 +259,7 @@ def estimate(
     groups: ArrayLike | None = None,
     clusters: int = 0,
     bins: int = 4,
-    resamples: int = 10,
+    n_resamples: int = 10,
     **recipe: Any,
 ) -> Estimate:
     """Estimates the partial information decomposition of I(X1,X2;Y) from samples.
@@ -310,8 +310,8 @@ def estimate(
         of classes. Too few lose information (and redundancy first), too many are corrected for less
         well.
       bins: quantile bins of a floating-point y; fewer where values repeat.
-      resamples: halves for the intervals; each costs as much as the estimate.
-      **recipe: fields of `crossfit.Recipe`: folds, members, widths, steps, batch, learning_rate,
+      n_resamples: halves for the intervals; each costs as much as the estimate.
+      **recipe: fields of `crossfit.Recipe`: folds, ensemble_size, widths, steps, batch, learning_rate,
         weight_decay.
 
     Returns:
@@ -321,6 +321,6 @@ def estimate(
       UserError: y with one class, with more than 64, or with fewer examples or groups of a class
         than folds; nan or inf; lengths that differ; no numbers; an impossible option.
     """
-    options = {"groups": groups, "clusters": clusters, "bins": bins, "resamples": resamples}
+    options = {"groups": groups, "clusters": clusters, "bins": bins, "n_resamples": resamples}
     options |= recipe
     return estimate_pairs((x1, x2), y, key, **options)[0, 1]

@@ -21,7 +21,7 @@ def resolution(examples: int, classes: int) -> float:
 def ends(
     point: np.ndarray, halves: np.ndarray, least: float, entropy: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals around (pairs, 10) from (resamples, pairs, 10) of half of the examples each.
+    """Intervals around (pairs, 10) from (n_resamples, pairs, 10) of half of the examples each.
 
     No end is nearer than `least` nats, and none of an information lies outside [0, `entropy`].
     """

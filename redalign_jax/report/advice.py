@@ -88,9 +88,9 @@ def _todo(folder: Path, found: dict[str, Any]) -> str:
             "<section><h2>What to do</h2><p>Train without alignment. More labelled examples may "
             "tell more.</p></section>"
         )
-    until = hyper["align_until"][0]
+    until = hyper["align_fraction"][0]
     parts = [f"Alignment is on for the first {until:.0%} of training and then off."]
-    if hyper["debias"][0]:
+    if hyper["false_negative_weight"][0]:
         parts.append("Pairs that probably share their label are not pushed apart.")
     parts.append(f"The temperature of the contrastive loss is {hyper['temperature'][0]:g}.")
     return (

@@ -201,8 +201,8 @@ def headline(table: pd.DataFrame) -> str:
     share = found["redundancy"] / found["information"]
     low, high = (f"{100 * v:.0f}" for v in (share.min(), share.max()))
     part = f"{low} %" if low == high else f"{low} to {high} %"
-    if len(found) == 1 and not exact and "redundant_share_low" in found:
-        ends = (found[f"redundant_share_{end}"].iloc[0] for end in ("low", "high"))
+    if len(found) == 1 and not exact and "redundancy_fraction_low" in found:
+        ends = (found[f"redundancy_fraction_{end}"].iloc[0] for end in ("low", "high"))
         part += " (95 % interval {:.0f} to {:.0f})".format(*(100 * v for v in ends))
     said = f"Of what two modalities tell about the labels, {part} is in either alone"
     if len(found) < len(best):

@@ -11,7 +11,7 @@ SHORT = {"redundancy": "R", "strength": "λ", "temperature": "τ", "label_temper
 LONG = {
     "redundancy": "redundancy R",
     "label_temperature": "label temperature T",
-    "embedding": "size of the embedding",
+    "embed_dim": "size of the embedding",
 }
 
 

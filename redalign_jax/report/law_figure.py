@@ -17,14 +17,14 @@ X_LABEL = "shared fraction R / I(X;Y)"
 FEW = 12  # points whose intervals can all be drawn at full strength
 PANEL = 2.0  # inches, the least width of three in a row
 NAMES = {
-    "strength_star": "best strength λ*",
+    "best_strength": "best strength λ*",
     "held_out_gain": "held-out gain",
-    "harm": "change at the strongest λ",
+    "change_at_max": "change at the strongest λ",
 }
 SHORT = {
-    "strength_star": "Best strength",
+    "best_strength": "Best strength",
     "held_out_gain": "Held-out gain",
-    "harm": "At the strongest λ",
+    "change_at_max": "At the strongest λ",
 }
 
 
@@ -123,7 +123,7 @@ def _panel(
         if x_low is not None and x_high is not None:
             ax.plot([x_low, x_high], [y, y], color=look.colour, linewidth=0.8, alpha=soft, zorder=3)
         ax.plot(x, y, zorder=4, **_marker(look))
-    if outcome == "strength_star":
+    if outcome == "best_strength":
         places = range(len(plan.strengths))
         ax.set_yticks(places, [format.value(s) for s in plan.strengths])
         ax.set_ylim(-0.5, len(plan.strengths) - 0.5)
@@ -137,7 +137,7 @@ def _panel(
 def _shown(values: Any, outcome: str, plan: Layout) -> np.ndarray:
     """λ as its place among the strengths that were swept, changes in the units of the page."""
     values = np.asarray(values, float)
-    if outcome == "strength_star":
+    if outcome == "best_strength":
         return np.interp(values, plan.strengths, np.arange(len(plan.strengths)))
     return values * plan.unit.scale
 

@@ -17,12 +17,12 @@ def sentences(laws: list[dict[str, Any]], plan: Layout) -> list[str]:
     for law in laws:
         stopped = law["metric"].startswith("early_")
         lead = "Stopped early" if stopped else "The law"
-        star = _relation(law, "strength_star")
+        star = _relation(law, "best_strength")
         said.append(
             f"{lead}: over {len(law['points'])} encoders of {law['tasks']} tasks, {_does(star)} "
             f"({_about(law, star)}). The gain "
             f"{_follows(law, 'held_out_gain')}; the change at the strongest λ "
-            f"{_follows(law, 'harm')}."
+            f"{_follows(law, 'change_at_max')}."
         )
         said.append(_ends(law, plan, f"{lead}, from least to most shared"))
         said += _together(law, f"{lead}, beside the accuracy gap")
@@ -81,10 +81,10 @@ def _ends(law: dict[str, Any], plan: Layout, lead: str) -> str:
     parts = []
     for name, some in (("least", rows[:third]), ("most", rows[-third:])):
         fraction = np.mean([p["shared_fraction"] for p in some])
-        star = np.median([p["strength_star"] for p in some])
+        star = np.median([p["best_strength"] for p in some])
         gain, harm = (
             format.number(np.mean([p[k] for p in some]) * plan.unit.scale, plan.unit.digits, True)
-            for k in ("held_out_gain", "harm")
+            for k in ("held_out_gain", "change_at_max")
         )
         helped = sum(p["verdict"] == "helps" for p in some)
         parts.append(
@@ -136,7 +136,7 @@ def _doubt(law: dict[str, Any]) -> str:
             f"Intervals are over seeds, and speak of these tasks alone: {few} too few to show a "
             "law for others."
         )
-    edge = sum(p["strength_star"] == p["strongest"] for p in law["points"])
+    edge = sum(p["best_strength"] == p["strongest"] for p in law["points"])
     same = ""
     if law["constant"] > ALPHA:
         same = " λ* is not shown to differ between these encoders at all."

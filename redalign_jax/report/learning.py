@@ -31,7 +31,7 @@ def chart(curves: pd.DataFrame, plan: Layout, found: Findings) -> Chart | None:
         for key in keys:
             rows = rows[rows[key] == row[key]]
         shown = {
-            row["strength_star"]: ("λ*", BEST),  # unless it is one of the others
+            row["best_strength"]: ("λ*", BEST),  # unless it is one of the others
             0.0: ("λ = 0", NONE),
             plan.strengths[-1]: (f"λ = {format.value(plan.strengths[-1])}", STRONGEST),
         }
@@ -39,7 +39,7 @@ def chart(curves: pd.DataFrame, plan: Layout, found: Findings) -> Chart | None:
         title = " · ".join(
             str(row[k]) if k == "subject" else format.setting(k, row[k]) for k in keys
         )
-        title += f" (λ* = {format.value(row['strength_star'])})"
+        title += f" (λ* = {format.value(row['best_strength'])})"
         panels.append(Panel(title, [line for line in drawn if len(line.x) > 1]))
     panels = [panel for panel in panels if panel.lines]
     if not panels:
@@ -79,7 +79,7 @@ def _telling(best: pd.DataFrame, plan: Layout) -> list[dict]:
             first = first[first[key] == first[key].iloc[0]]
         places = sorted({0, (len(first) - 1) // 2, len(first) - 1})
         return first.sort_values(plan.axis).iloc[places].to_dict("records")
-    chosen = [best["held_out_gain"].idxmax(), best["harm"].idxmin()]
+    chosen = [best["held_out_gain"].idxmax(), best["change_at_max"].idxmin()]
     return best.loc[list(dict.fromkeys(chosen))].to_dict("records")
 
 

@@ -30,13 +30,13 @@ def along(plan: Layout, found: Findings) -> Chart:
     panels = []
     for title, part in layouts.parts(best, plan.panels):
         groups = [(named[s], rows) for s, rows in part.groupby("subject", sort=False)]
-        stars = [_line(rows, plan, look, "strength_star") for look, rows in groups]
+        stars = [_line(rows, plan, look, "best_strength") for look, rows in groups]
         stars = [
             line._replace(**{k: _places(getattr(line, k), plan) for k in ("y", "low", "high")})
             for line in stars
         ]
         gains = [_line(rows, plan, look, "held_out_gain", scale) for look, rows in groups]
-        harms = [_line(rows, plan, look, "harm", scale) for look, rows in groups]
+        harms = [_line(rows, plan, look, "change_at_max", scale) for look, rows in groups]
         prefix = f"{title} · " if title else ""
         panels += [
             Panel(f"{prefix}best strength", stars, y_label="λ*", y_ticks=ticks),
@@ -108,7 +108,7 @@ def everyone(results: pd.DataFrame, plan: Layout, found: Findings) -> Chart:
                         for c in ("change", "change_low", "change_high")
                     ),
                     *(
-                        float(_places(star[f"strength_star{end}"].to_numpy(), plan)[0])
+                        float(_places(star[f"best_strength{end}"].to_numpy(), plan)[0])
                         for end in ("", "_low", "_high")
                     ),
                 )

@@ -142,7 +142,7 @@ def _setup(config: dict[str, Any]) -> str:
     data, hyper = config["data"], config["hyper"]
     encoder, align = config.get("encoder", {}), config.get("alignment", {})
     train = config.get("train", {})
-    widths = [*encoder.get("widths", []), _values(encoder.get("embedding", "?"))]
+    widths = [*encoder.get("hidden_sizes", []), _values(encoder.get("embed_dim", "?"))]
     labels = _values(data.get("labels"))
     parts = [
         f"{labels} labels" if labels not in ("", "0") else "",

@@ -39,7 +39,7 @@ def _chart(table: pd.DataFrame, keys: list[str], stopped: bool) -> Chart:
         part = part.set_index(across).reindex(values)
         names = [format.setting(k, v) for k, v in zip(down, place, strict=True)]
         numbers = (
-            part[f"strength_star_spearman{end}"].to_numpy(float) for end in ("", "_low", "_high")
+            part[f"best_strength_spearman{end}"].to_numpy(float) for end in ("", "_low", "_high")
         )
         shown.append(Row(names[0] if names[1:] else "", " · ".join(names[1:] or names), *numbers))
     caption = (
@@ -95,7 +95,7 @@ def overview_table(overview: list[dict[str, Any]], plan: Layout) -> str:
     for row in overview:
         gain, harm = (
             format.number(row[k] * plan.unit.scale, plan.unit.digits, True)
-            for k in ("gain_most", "harm_least")
+            for k in ("gain_most", "change_at_max_least")
         )
         shown = f"{row['strong'] + row['weak']} of {row['regimes']}"
         read = "stopped early" if row["metric"].startswith("early_") else "at the end"
@@ -123,11 +123,11 @@ def table(rows: list[dict[str, Any]], plan: Layout) -> str:
     for row in rows:
         cells = [escape(format.value(row[k])) for k in keys]
         cells.append("stopped early" if row["metric"].startswith("early_") else "at the end")
-        cells.append(_interval(row, "strength_star_spearman", 1, 2))
+        cells.append(_interval(row, "best_strength_spearman", 1, 2))
         cells.append(row["law"])
         for end in ("least", "most"):
-            cells.append(format.value(round(row[f"strength_star_{end}"], 3)))
-            for outcome in ("held_out_gain", "harm"):
+            cells.append(format.value(round(row[f"best_strength_{end}"], 3)))
+            for outcome in ("held_out_gain", "change_at_max"):
                 cells.append(_plain(row, f"{outcome}_{end}", plan))
         body.append(cells)
     caption = (

@@ -44,7 +44,7 @@ def helps(best: pd.DataFrame) -> pd.Series:
 
 def costs(best: pd.DataFrame) -> pd.Series:
     """Rows of `strengths.best` that the strongest setting harms, by the same kind of p-value."""
-    return best["harm_p"] <= simultaneous.LEVEL
+    return best["change_at_max_p"] <= simultaneous.LEVEL
 
 
 def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdict:
@@ -64,7 +64,7 @@ def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> V
     reasons = []
     trend = trends[0] if trends else None
     if trend:
-        first, last = trend["strength_star"][0], trend["strength_star"][-1]
+        first, last = trend["best_strength"][0], trend["best_strength"][-1]
         known = f"{_rank(trend['spearman'])} [{_rank(trend['spearman_low'])}, "
         known += f"{_rank(trend['spearman_high'])}]"
         reasons.append(
@@ -91,14 +91,14 @@ def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> V
         headline += f"; the best strength rises with {short}"
     elif trend and trend["spearman_high"] < 0:
         headline += f"; the best strength falls with {short}"
-    worst, harmed = best.loc[best["harm"].idxmin()], best[costs(best)]
+    worst, harmed = best.loc[best["change_at_max"].idxmin()], best[costs(best)]
     strongest = f"λ = {format.value(plan.strengths[-1])}"
     if (best["strongest"] < plan.strengths[-1]).any():
         strongest = "the strongest λ trained so far"
     if len(harmed):
         reasons.append(
             f"Too strong: {strongest} harms at {where(harmed)}; most at {short} = "
-            f"{format.value(worst[plan.axis])}, {change(worst, 'harm', plan)}."
+            f"{format.value(worst[plan.axis])}, {change(worst, 'change_at_max', plan)}."
         )
     else:
         reasons.append(f"Too strong: no loss is shown at {strongest}.")
@@ -172,10 +172,10 @@ def _counted(plan: Layout, found: Findings) -> Verdict:
         if left < len(gains):
             headline += f"; with early stopping, {left} of {len(best)}" if left else NOT_STOPPED
     if len(harmed):
-        worst = best.loc[best["harm"].idxmin()]
+        worst = best.loc[best["change_at_max"].idxmin()]
         reasons.append(
             f"Too strong: λ = {format.value(worst['strongest'])} harms {len(harmed)} of "
-            f"{len(best)}; most {_case(worst, plan)}, {change(worst, 'harm', plan)}."
+            f"{len(best)}; most {_case(worst, plan)}, {change(worst, 'change_at_max', plan)}."
         )
     else:
         reasons.append("Too strong: no loss is shown at the strongest setting.")
@@ -192,7 +192,7 @@ def _fused(plan: Layout, best: pd.DataFrame) -> str:
             f"{who} gains in {gains} of {len(best)} tasks and loses at the strongest λ in {harmed}."
         )
     found = "gains" if gains else "is not shown to gain"
-    return f"{who} {found}; at the strongest λ, {change(best.iloc[0], 'harm', plan)}."
+    return f"{who} {found}; at the strongest λ, {change(best.iloc[0], 'change_at_max', plan)}."
 
 
 def _names(rows: pd.DataFrame) -> str:
@@ -207,7 +207,7 @@ def _largest(best: pd.DataFrame, plan: Layout, column: str) -> str:
     )
     return (
         f"The largest {what}{shown}: {_case(top, plan)}, {change(top, column, plan)}; "
-        f"λ* = {format.value(top['strength_star'])}."
+        f"λ* = {format.value(top['best_strength'])}."
     )
 
 

@@ -88,15 +88,15 @@ def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
         for column in ("base", "limit", *beside):
             if column in row:
                 cells.append(format.number(row[column] * unit.scale, unit.digits) + unit.suffix)
-        star = format.value(row["strength_star"])
+        star = format.value(row["best_strength"])
         if row["seeds"] > 1:
-            ends = (format.value(row[f"strength_star_{e}"]) for e in ("low", "high"))
+            ends = (format.value(row[f"best_strength_{e}"]) for e in ("low", "high"))
             star += f' <span class="ci">[{", ".join(ends)}]</span>'
         cells.append(star)
         for name, p, early, kind in (
             ("held_out_gain", "gain_p", "", UP),
             ("held_out_gain", "gain_p", "_early", UP),
-            ("harm", "harm_p", "", DOWN),
+            ("change_at_max", "change_at_max_p", "", DOWN),
         ):
             if f"{name}{early}" in row:
                 ends = (row[f"{name}{end}{early}"] for end in ("", "_low", "_high"))

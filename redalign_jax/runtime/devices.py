@@ -46,7 +46,7 @@ def mesh(batch: int = 1) -> jax.sharding.Mesh:
     """
     found = np.array(jax.devices())
     if found.size % batch:
-        raise UserError(f"sweep.batch_devices: {batch} does not divide the {found.size} devices")
+        raise UserError(f"sweep.batch_shards: {batch} does not divide the {found.size} devices")
     return jax.sharding.Mesh(found.reshape(-1, batch), (RUNS, BATCH))
 
 

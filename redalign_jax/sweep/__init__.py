@@ -65,7 +65,7 @@ def run(
     folder = Path(folder)
     devices.prepare()
     config = configs.check(config)
-    devices.mesh(config.sweep.batch_devices)  # refuses what does not divide
+    devices.mesh(config.sweep.batch_shards)  # refuses what does not divide
     with identity.recorded() as content:
         groups = grid.groups(config, load)
     if not processes.all_of(processes.agree(lambda: content) == content):

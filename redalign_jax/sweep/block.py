@@ -15,13 +15,13 @@ from ml_collections import ConfigDict
 
 from redalign_jax import alignment
 from redalign_jax import config as configs
-from redalign_jax.measures.evaluate import Settings
+from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import coordination, devices, processes, results
 from redalign_jax.sweep import grid
 from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.program import Program, Shape, fit
 from redalign_jax.task import Task
-from redalign_jax.training.loop import Curve, Data, Plan, State
+from redalign_jax.training.loop import TrainMetrics, Data, TrainSpec, State
 from redalign_jax.training.model import Hyper
 
 Table = dict[tuple, np.ndarray]
@@ -58,7 +58,7 @@ class Block:
         count, cells = len(self.settings), self.group.cells
         return np.array([grid.places(cells[c], columns, count) for c, columns in self.units])
 
-    def curves(self) -> Curve:
+    def curves(self) -> TrainMetrics:
         """The whole curves, (evaluations, rows, settings, ...), NaN before anything is trained."""
         whole = (self.config.train.evaluations, *self.columns.shape)
         return jax.tree.map(
@@ -74,7 +74,7 @@ class Inputs(NamedTuple):
     data: Data
 
 
-class Carry(NamedTuple):
+class BlockState(NamedTuple):
     """A block between two segments.
 
     Attributes:
@@ -86,7 +86,7 @@ class Carry(NamedTuple):
 
     step: int
     state: State
-    curves: Curve
+    curves: TrainMetrics
 
 
 def compiled(
@@ -97,12 +97,12 @@ def compiled(
     batch, examples, neighbours = grid.fitted(config, group.example)
     return fit(
         group.model,
-        Plan(train.steps, batch, train.evaluations, config.sweep.batch_devices),
-        Settings(examples, neighbours, config.measure.probe_examples),
-        devices.mesh(config.sweep.batch_devices),
+        TrainSpec(train.steps, batch, train.evaluations, config.sweep.batch_shards),
+        EvalSpec(examples, neighbours, config.measure.probe_examples),
+        devices.mesh(config.sweep.batch_shards),
         (len(group.cells), len(group.numbers(setting_count))),
         group.example,
-        chunk or config.sweep.chunk,
+        chunk or config.sweep.runs_per_device,
         shape,
     )
 
@@ -130,8 +130,8 @@ def cut(
 
 def train(
     block: Block,
-    after: Callable[[Carry], None],
-    carry: Carry | None = None,
+    after: Callable[[BlockState], None],
+    carry: BlockState | None = None,
     around: Callable[[], AbstractContextManager] = nullcontext,
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Trains a block to its end and measures it.
@@ -157,7 +157,7 @@ def train(
 
 def load(block: Block) -> Inputs:
     """Loads this process's tasks and places the block's inputs."""
-    sharding = NamedSharding(devices.mesh(block.config.sweep.batch_devices), P(devices.RUNS))
+    sharding = NamedSharding(devices.mesh(block.config.sweep.batch_shards), P(devices.RUNS))
     hypers = grid.hyper_arrays(block.settings, len(block.group.model.modalities))
     seeds = np.array([block.group.cells[c].seed for c, _ in block.units], np.uint32)
     hyper = Hyper(*(a[block.columns] for a in hypers))
@@ -174,12 +174,12 @@ def load(block: Block) -> Inputs:
     )
 
 
-def start(block: Block, inputs: Inputs) -> Carry:
+def start(block: Block, inputs: Inputs) -> BlockState:
     """The block before its first step."""
-    return Carry(0, block.program.start(*inputs), block.curves())
+    return BlockState(0, block.program.start(*inputs), block.curves())
 
 
-def advance(block: Block, inputs: Inputs, carry: Carry) -> Carry:
+def advance(block: Block, inputs: Inputs, carry: BlockState) -> BlockState:
     """Trains one segment; the carry that came in is used up."""
     train = block.config.train
     state, curve = block.program.segment(*inputs, carry.state, np.int32(carry.step))
@@ -188,10 +188,12 @@ def advance(block: Block, inputs: Inputs, carry: Carry) -> Carry:
         *map(jax.tree.leaves, (carry.curves, processes.gather(curve))), strict=True
     ):
         whole[carry.step // steps] = now
-    return Carry(carry.step + steps, state, carry.curves)
+    return BlockState(carry.step + steps, state, carry.curves)
 
 
-def finish(block: Block, inputs: Inputs, carry: Carry) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def finish(
+    block: Block, inputs: Inputs, carry: BlockState
+) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Measures the trained block: its rows of the results and of the curves.
 
     Errors and task losses of a regression are in the user's units. Rows that only fill the block
@@ -229,7 +231,7 @@ def _in_units(table: Table, once: tuple[np.ndarray, np.ndarray], scale: np.ndarr
     return found
 
 
-def _curve_columns(block: Block, curves: Curve) -> Table:
+def _curve_columns(block: Block, curves: TrainMetrics) -> Table:
     model, train = block.group.model, block.config.train
     columns: Table = {}
     for i in range(train.evaluations):

@@ -18,7 +18,7 @@ from jax import Array
 
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import processes, workdir
-from redalign_jax.sweep.block import Block, Carry
+from redalign_jax.sweep.block import Block, BlockState
 
 FOLDER = workdir.CHECKPOINTS
 KEPT = 2
@@ -42,7 +42,7 @@ def _digests(tree: Any) -> list[Array]:
     return [digest(a) for a in jax.tree.leaves(tree)]
 
 
-def _seal(carry: Carry) -> list[int]:
+def _seal(carry: BlockState) -> list[int]:
     state = [int(d) for d in processes.gather(_digests(carry.state))]
     return state + [zlib.crc32(np.ascontiguousarray(c)) for c in jax.tree.leaves(carry.curves)]
 
@@ -120,7 +120,7 @@ class Checkpoints:
             f"{_one_line(error)}"
         )
 
-    def save(self, block: Block, carry: Carry) -> None:
+    def save(self, block: Block, carry: BlockState) -> None:
         """Begins to save, in the background.
 
         Raises:
@@ -139,7 +139,7 @@ class Checkpoints:
             raise self._unwritable(error) from None
         self._saved_at = time.monotonic()
 
-    def save_if_due(self, block: Block, carry: Carry) -> None:
+    def save_if_due(self, block: Block, carry: BlockState) -> None:
         """Saves if `every` seconds have passed since the last time."""
         due = time.monotonic() - self._saved_at >= self.every
         if processes.agree(lambda: due):
@@ -156,7 +156,7 @@ class Checkpoints:
         except Exception as error:
             raise self._unwritable(error) from None
 
-    def restore(self, block: Block) -> Carry | None:
+    def restore(self, block: Block) -> BlockState | None:
         """The newest readable state of this very block; None if there is none.
 
         A checkpoint that is torn or has changed since it was written is left out with a warning.
@@ -193,7 +193,7 @@ class Checkpoints:
         args = self._ocp.args
         return self._manager.restore(number, args=args.Composite(about=args.JsonRestore())).about
 
-    def _carry(self, number: int, block: Block, step: int) -> Carry:
+    def _carry(self, number: int, block: Block, step: int) -> BlockState:
         train = block.config.train
         if step not in range(0, train.steps + 1, train.steps // train.evaluations):
             raise ValueError(f"step {step} ends no segment")
@@ -202,7 +202,7 @@ class Checkpoints:
         wanted = args.StandardRestore(_saved(whole))
         tree = self._manager.restore(number, args=args.Composite(carry=wanted)).carry
         tree = _filled(tree, whole)
-        return Carry(step, tree["state"], jax.tree.map(np.array, tree["curves"]))
+        return BlockState(step, tree["state"], jax.tree.map(np.array, tree["curves"]))
 
     def __enter__(self) -> "Checkpoints":
         logging.getLogger("absl").addFilter(_not_of_orbax)

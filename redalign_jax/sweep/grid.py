@@ -19,7 +19,7 @@ from redalign_jax.errors import UserError
 from redalign_jax.sweep.program import Shape
 from redalign_jax.task import Task
 from redalign_jax.training.loop import Data
-from redalign_jax.training.model import Hyper, Model
+from redalign_jax.training.model import Hyper, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Group:
       settings: numbers of its settings; None for all of the grid.
     """
 
-    model: Model
+    model: ModelSpec
     example: Data
     cells: list[Cell] = field(default_factory=list)
     settings: list[int] | None = None
@@ -72,7 +72,7 @@ def arrays(task: Task) -> Data:
     return Data(task.train, task.valid, task.test, zero)
 
 
-def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
+def build_model(config: ConfigDict, task: Task, embedding: int) -> ModelSpec:
     """The network that `config` describes for this task, at one size of the embedding."""
     encoder = config.encoder
     splits = (task.train, task.valid, task.test)
@@ -80,7 +80,7 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
     projection = config.alignment.projection
     learned = config.alignment.learned_temperature
     objective = config.alignment.objective
-    return Model(
+    return ModelSpec(
         modalities=task.modalities,
         classes=task.classes,
         encoders=encoders.build(encoder, inputs, task.kinds, embedding),
@@ -93,7 +93,7 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> Model:
         bounded=not learned and min(config.hyper.temperature) >= alignment.BOUNDED_TEMPERATURE,
         debiased=bool(task.classes)
         and objective in ("info_nce", "siglip")
-        and any(config.hyper.debias),
+        and any(config.hyper.false_negative_weight),
         block=config.alignment.block,
     )
 
@@ -121,10 +121,10 @@ def _check_task(config: ConfigDict, task: Task) -> None:
         if got < asked:
             notes.once(f"{name}: {asked} is cut to {got}, what the data has")
     for name, size in (("train.batch", batch), ("data.labels", min(batch, len(task.train.y)))):
-        if size % config.sweep.batch_devices:
+        if size % config.sweep.batch_shards:
             raise UserError(
                 f"{name}: {size} examples in a batch cannot be split evenly over "
-                f"sweep.batch_devices, {config.sweep.batch_devices}"
+                f"sweep.batch_shards, {config.sweep.batch_shards}"
             )
     aware = config.sweep.balanced or config.alignment.objective == "posterior"
     if aware and len(task.valid.y) < SCARCE:
@@ -134,8 +134,10 @@ def _check_task(config: ConfigDict, task: Task) -> None:
             len(task.valid.y),
             SCARCE,
         )
-    if any(config.hyper.debias) and not task.classes:
-        raise UserError("hyper.debias: needs classes, and the labels are those of a regression")
+    if any(config.hyper.false_negative_weight) and not task.classes:
+        raise UserError(
+            "hyper.false_negative_weight: needs classes, and the labels are those of a regression"
+        )
     for strength in config.hyper.strength:
         if isinstance(strength, tuple) and len(strength) != len(task.modalities):
             raise UserError(
@@ -147,10 +149,10 @@ def _check_task(config: ConfigDict, task: Task) -> None:
 def cells(config: ConfigDict, load: Load | None = None) -> list[Cell]:
     """All tasks of the grid, in the order of the results; `load` as of `config.points`."""
     seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
-    sizes = config.encoder.embedding
+    sizes = config.encoder.embed_dim
     found = []
     for (columns, source), size in product(configs.points(config, load), sizes):
-        swept = {"embedding": size} if len(sizes) > 1 else {}
+        swept = {"embed_dim": size} if len(sizes) > 1 else {}
         for seed in seeds:
             found.append(Cell(len(found), {**columns, **swept, "seed": seed}, source, seed, size))
     return found
@@ -175,7 +177,7 @@ def groups(config: ConfigDict, load: Load | None = None) -> list[Group]:
             first = cell
             task = cell.load()
             _check_task(config, task)
-            axes = {n: v for n, v in cell.columns.items() if n not in ("embedding", "seed")}
+            axes = {n: v for n, v in cell.columns.items() if n not in ("embed_dim", "seed")}
             identity.check_new(seen, axes, task)
             model, example = build_model(config, task, cell.embedding), arrays(task)
             shapes = jax.tree.map(lambda a: (a.shape, a.dtype.str), example)

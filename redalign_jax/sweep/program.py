@@ -23,8 +23,8 @@ from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices, processes
 from redalign_jax.runtime.lapack import batch_safe
 from redalign_jax.training import loop
-from redalign_jax.training.loop import Curve, Data, Plan, State
-from redalign_jax.training.model import Hyper, Model
+from redalign_jax.training.loop import TrainMetrics, Data, TrainSpec, State
+from redalign_jax.training.model import Hyper, ModelSpec
 
 # Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
 # fills it.
@@ -50,7 +50,7 @@ class Program:
     Attributes:
       shape: of the block.
       start: (hyper, seeds, data) → State.
-      segment: (hyper, seeds, data, state, first) → (State, Curve); donates the state.
+      segment: (hyper, seeds, data, state, first) → (State, TrainMetrics); donates the state.
       measure: (hyper, seeds, data, state) → metrics by (subject, metric).
       state: shapes and placement of the state.
       curve: shapes of what a segment shows.
@@ -59,10 +59,10 @@ class Program:
 
     shape: Shape
     start: Callable[..., State]
-    segment: Callable[..., tuple[State, Curve]]
+    segment: Callable[..., tuple[State, TrainMetrics]]
     measure: Callable[..., evaluate.Measured]
     state: State
-    curve: Curve
+    curve: TrainMetrics
     bytes: int
 
     @property
@@ -107,9 +107,9 @@ def _bytes(compiled: jax.stages.Compiled) -> int:
 
 
 def compile_block(
-    model: Model,
-    plan: Plan,
-    settings: evaluate.Settings,
+    model: ModelSpec,
+    plan: TrainSpec,
+    settings: evaluate.EvalSpec,
     mesh: Mesh,
     shape: Shape,
     example: Data,
@@ -136,7 +136,7 @@ def compile_block(
 
     def segment(
         hyper: Hyper, seed: Array, data: Data, state: State, first: Array
-    ) -> tuple[State, Curve]:
+    ) -> tuple[State, TrainMetrics]:
         return loop.segment(model, plan, hyper, jax.random.key(seed), data, state, first)
 
     def measure(hyper: Hyper, seed: Array, data: Data, state: State) -> evaluate.Measured:
@@ -166,9 +166,9 @@ def compile_block(
 
 
 def fit(
-    model: Model,
-    plan: Plan,
-    settings: evaluate.Settings,
+    model: ModelSpec,
+    plan: TrainSpec,
+    settings: evaluate.EvalSpec,
     mesh: Mesh,
     grid: tuple[int, int],
     example: Data,
@@ -231,5 +231,5 @@ def fit(
 def out_of_memory(share: int, reason: str) -> str:
     """The line for users: what did not fit, and what makes it smaller."""
     runs = f"{share} run{'s' * (share > 1)} per device at a time"
-    fields = "--config.sweep.chunk and " * (share > 1) + "--config.alignment.block"
+    fields = "--config.sweep.runs_per_device and " * (share > 1) + "--config.alignment.block"
     return f"out of memory with {runs}, see {fields}: {reason}"

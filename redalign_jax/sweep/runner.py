@@ -20,7 +20,7 @@ from redalign_jax.runtime import coordination, devices, processes
 from redalign_jax.runtime.preemption import Stopped
 from redalign_jax.runtime.progress import Progress
 from redalign_jax.sweep import block, grid, shards
-from redalign_jax.sweep.block import Block, Carry
+from redalign_jax.sweep.block import Block, BlockState
 from redalign_jax.sweep.checkpoint import Checkpoints
 from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.profiling import profiled
@@ -75,12 +75,12 @@ def train(
     count = len(configs.settings(config))
     runs, steps = sum(len(_places(g, count)) for g in groups), config.train.steps
     now = {"runs": runs, "settings": count, "shapes": {}}
-    now |= {"layout": devices.describe(), "chunk": config.sweep.chunk}
+    now |= {"layout": devices.describe(), "chunk": config.sweep.runs_per_device}
     plan = processes.agree(lambda: shards.plan(folder)) or now
     then, here = ((p["layout"], p["chunk"]) for p in (plan, now))
     if then != here:
         logging.warning(
-            "begun on %s (sweep.chunk=%d), goes on with %s (sweep.chunk=%d): the results will not "
+            "begun on %s (sweep.runs_per_device=%d), goes on with %s (sweep.runs_per_device=%d): the results will not "
             "be bit-identical to those of a sweep that was not interrupted",
             *then,
             *here,
@@ -95,11 +95,11 @@ def train(
     # XLA calls LAPACK from threads of its own; BLAS's threads on top would fight over the cores.
     with (
         threadpool_limits(1, user_api="blas"),
-        Checkpoints(folder, config.sweep.save_every) as checkpoints,
+        Checkpoints(folder, config.sweep.checkpoint_seconds) as checkpoints,
         shown,
         coordination.telling(),
     ):
-        width = devices.mesh(config.sweep.batch_devices).shape[devices.RUNS]
+        width = devices.mesh(config.sweep.batch_shards).shape[devices.RUNS]
         sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown)
         for number, group in enumerate(groups):
             if not done.issuperset(_places(group, count)):
@@ -131,7 +131,7 @@ def _around(sweep: _Sweep) -> Any:
     return profiled(sweep.folder / "profile", next(sweep.segments), sweep.config.log.profile)
 
 
-def _after(sweep: _Sweep, part: Block, carry: Carry) -> None:
+def _after(sweep: _Sweep, part: Block, carry: BlockState) -> None:
     """After every segment: says so, saves, and stops if that was asked for."""
     train = sweep.config.train
     sweep.shown.advance(part.columns.size * train.steps // train.evaluations)

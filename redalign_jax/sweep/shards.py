@@ -48,7 +48,7 @@ def replan(folder: Path, plan: dict[str, Any]) -> None:
     Args:
       folder: the workdir.
       plan: `runs` and `settings` of the grid, `shapes` of blocks by group, `layout` of the devices
-        and `sweep.chunk` by which they were chosen.
+        and `sweep.runs_per_device` by which they were chosen.
     """
     workdir.write_json(folder / FOLDER / "plan.json", plan)
 

@@ -20,7 +20,7 @@ from redalign_jax.task import Split
 from redalign_jax.training import batches
 from redalign_jax.training.model import (
     Hyper,
-    Model,
+    ModelSpec,
     Params,
     alignment_losses,
     embed,
@@ -47,7 +47,7 @@ class Data(NamedTuple):
     zero: Array | None = None
 
 
-class Plan(NamedTuple):
+class TrainSpec(NamedTuple):
     """Static numbers of training.
 
     Attributes:
@@ -86,7 +86,7 @@ class State(NamedTuple):
     evidence: Evidence | None
 
 
-class Curve(NamedTuple):
+class TrainMetrics(NamedTuple):
     """What one segment showed: means over its steps, and the validation score at its end.
 
     Attributes:
@@ -133,7 +133,7 @@ class Layout(NamedTuple):
         return jnp.stack([jnp.all(jnp.array(parts, bool)) for parts in found])
 
 
-def layout(model: Model, inputs: tuple[Array, ...]) -> Layout:
+def layout(model: ModelSpec, inputs: tuple[Array, ...]) -> Layout:
     """The layout of `model`'s parameters for inputs of these shapes."""
     hyper = Hyper(*(jnp.float32(1) for _ in Hyper._fields))
     shapes = jax.eval_shape(lambda k: init(model, hyper, k, inputs), jax.random.key(0))
@@ -146,7 +146,7 @@ def layout(model: Model, inputs: tuple[Array, ...]) -> Layout:
     return Layout(unravel, np.concatenate(owner), np.concatenate(decayed))
 
 
-def start(model: Model, hyper: Hyper, key: Array, data: Data) -> State:
+def start(model: ModelSpec, hyper: Hyper, key: Array, data: Data) -> State:
     """The run before its first step; its validation scores are those of nothing, −∞."""
     params = ravel_pytree(init(model, hyper, jax.random.fold_in(key, 0), data.train.x))[0]
     scores = jnp.full(len(model.modalities), -jnp.inf)
@@ -166,7 +166,7 @@ def start(model: Model, hyper: Hyper, key: Array, data: Data) -> State:
 
 
 def losses(
-    model: Model,
+    model: ModelSpec,
     params: Params,
     hyper: Hyper,
     labelled: Split,
@@ -215,7 +215,7 @@ def losses(
 
 
 def step(
-    model: Model,
+    model: ModelSpec,
     read: Layout,
     hyper: Hyper,
     state: State,
@@ -243,7 +243,7 @@ def step(
     Returns:
       The state after, and (task losses, alignment losses) before the step.
     """
-    on = alignment.schedule(model.schedule, progress, hyper.align_until)
+    on = alignment.schedule(model.schedule, progress, hyper.align_fraction)
     if model.objective == "posterior":
         on = jnp.where(progress < posterior.START, 0, on)
 
@@ -286,13 +286,13 @@ def _lost(own: Array, shared: Array, align: Array) -> Array:
     return ~shared | jnp.any(member & lost, axis=1)
 
 
-def heads(model: Model, params: Params, split: Split) -> tuple[Array, ...]:
+def heads(model: ModelSpec, params: Params, split: Split) -> tuple[Array, ...]:
     """What each encoder's own head says about a split, see `model.predict`."""
     with jax.default_matmul_precision("highest"):
         return predict(model, params, embed(model, params, split.x))
 
 
-def validate(model: Model, outputs: tuple[Array, ...], split: Split) -> Array:
+def validate(model: ModelSpec, outputs: tuple[Array, ...], split: Split) -> Array:
     """(M,) score of each encoder's own head: accuracy, or negative mean absolute error."""
     if model.classes:
         return jnp.stack([jnp.mean(jnp.argmax(o, axis=-1) == split.y) for o in outputs])
@@ -306,8 +306,14 @@ def _share(rows: Array, shards: int) -> Array:
 
 
 def segment(
-    model: Model, plan: Plan, hyper: Hyper, key: Array, data: Data, state: State, first: Array
-) -> tuple[State, Curve]:
+    model: ModelSpec,
+    plan: TrainSpec,
+    hyper: Hyper,
+    key: Array,
+    data: Data,
+    state: State,
+    first: Array,
+) -> tuple[State, TrainMetrics]:
     """Trains from step `first` for one segment, then looks at the validation split.
 
     Args:
@@ -359,4 +365,6 @@ def segment(
             jnp.stack(outputs), data.valid.y, state.evidence.prior, model.classes, state.diverged
         )
         state = state._replace(evidence=found)
-    return state, Curve(jnp.mean(task, axis=0), jnp.mean(align, axis=0), score, state.evidence)
+    return state, TrainMetrics(
+        jnp.mean(task, axis=0), jnp.mean(align, axis=0), score, state.evidence
+    )

@@ -32,9 +32,9 @@ class Hyper(NamedTuple):
       temperature: τ > 0 of the objective; where it is learned, its initial value.
       learning_rate: of Adam.
       weight_decay: decoupled, on kernels only.
-      align_until: part of training, in [0, 1], during which alignment is on.
+      align_fraction: part of training, in [0, 1], during which alignment is on.
       aligned_share: part of the embedding's dimensions, in [0, 1], that is aligned.
-      debias: κ in [0, 1], how far pairs that probably share their label are taken out of the
+      false_negative_weight: κ in [0, 1], how far pairs that probably share their label are taken out of the
         negatives; see `alignment.negative_weights`.
     """
 
@@ -42,13 +42,13 @@ class Hyper(NamedTuple):
     temperature: Array
     learning_rate: Array
     weight_decay: Array
-    align_until: Array
+    align_fraction: Array
     aligned_share: Array
-    debias: Array
+    false_negative_weight: Array
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSpec:
     """Every choice that needs a compilation of its own.
 
     Attributes:
@@ -87,7 +87,7 @@ class Model:
         return MLP((), self.classes or 1)
 
 
-def init(model: Model, hyper: Hyper, key: Array, inputs: tuple[Array, ...]) -> Params:
+def init(model: ModelSpec, hyper: Hyper, key: Array, inputs: tuple[Array, ...]) -> Params:
     """Initial parameters, drawn per modality *name*.
 
     An encoder therefore starts the same whichever partners it has, wherever it stands among them,
@@ -121,7 +121,7 @@ def init(model: Model, hyper: Hyper, key: Array, inputs: tuple[Array, ...]) -> P
     }
 
 
-def embed(model: Model, params: Params, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+def embed(model: ModelSpec, params: Params, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
     """Embeddings, one (n, d) per modality."""
     return tuple(
         module.apply(p["encoder"], x)
@@ -129,7 +129,7 @@ def embed(model: Model, params: Params, inputs: tuple[Array, ...]) -> tuple[Arra
     )
 
 
-def predict(model: Model, params: Params, embeddings: tuple[Array, ...]) -> tuple[Array, ...]:
+def predict(model: ModelSpec, params: Params, embeddings: tuple[Array, ...]) -> tuple[Array, ...]:
     """What each encoder's own head says: (n, classes) logits, or (n,) for a regression."""
     outputs = [
         model.head.apply(p["head"], h) for p, h in zip(params["encoders"], embeddings, strict=True)
@@ -137,7 +137,7 @@ def predict(model: Model, params: Params, embeddings: tuple[Array, ...]) -> tupl
     return tuple(o if model.classes else o[:, 0] for o in outputs)
 
 
-def task_losses(model: Model, outputs: tuple[Array, ...], y: Array) -> Array:
+def task_losses(model: ModelSpec, outputs: tuple[Array, ...], y: Array) -> Array:
     """(M,) mean cross-entropy in nats, or mean absolute error for a regression, in units of y."""
     if model.classes:
         losses = [optax.softmax_cross_entropy_with_integer_labels(o, y) for o in outputs]
@@ -147,7 +147,7 @@ def task_losses(model: Model, outputs: tuple[Array, ...], y: Array) -> Array:
 
 
 def _objective(
-    model: Model, params: Params, hyper: Hyper, axis: str | None
+    model: ModelSpec, params: Params, hyper: Hyper, axis: str | None
 ) -> Callable[[Array, Array, Negatives | None], Array]:
     learned = params["alignment"]
     temperature = hyper.temperature
@@ -165,18 +165,18 @@ def _objective(
 
 
 def _negatives(
-    model: Model, params: Params, hyper: Hyper, embeddings: tuple[Array, ...]
+    model: ModelSpec, params: Params, hyper: Hyper, embeddings: tuple[Array, ...]
 ) -> Callable[[int, int], Negatives] | None:
     if not model.debiased:
         return None
     fixed = jax.lax.stop_gradient((params, embeddings))
     # an encoder that diverges must not reach its partners through their weights
     p = [jnp.nan_to_num(jax.nn.softmax(o)) for o in predict(model, *fixed)]
-    return lambda a, b: Negatives(p[a], p[b], hyper.debias)
+    return lambda a, b: Negatives(p[a], p[b], hyper.false_negative_weight)
 
 
 def alignment_losses(
-    model: Model,
+    model: ModelSpec,
     params: Params,
     hyper: Hyper,
     embeddings: tuple[Array, ...],
@@ -197,7 +197,7 @@ def alignment_losses(
     Args:
       model: the choices.
       params: of the run.
-      hyper: strengths, temperature, aligned share and debias are read.
+      hyper: strengths, temperature, aligned share and false_negative_weight are read.
       embeddings: M arrays (n, d).
       on: the schedule's factor, scalar.
       axis: mesh axis over which the batch is split; each device then returns its part of the sum.
@@ -218,7 +218,7 @@ def alignment_losses(
     for m, h in enumerate(embeddings):
         h = jnp.where(apart[m], 0, h)
         # features × batch, as encoders compute: vector lanes run along the batch
-        h = h.T * alignment.share_mask(h.shape[1], hyper.aligned_share)[:, None]
+        h = h.T * alignment.aligned_dims_mask(h.shape[1], hyper.aligned_share)[:, None]
         h = alignment.scale_gradient(h, relative[m])
         if model.projector:
             h = model.projector.apply(params["projectors"][m], h.T).T
@@ -236,7 +236,7 @@ def alignment_losses(
 
 
 def _posterior_losses(
-    model: Model,
+    model: ModelSpec,
     params: Params,
     hyper: Hyper,
     embeddings: tuple[Array, ...],
@@ -261,7 +261,7 @@ def _posterior_losses(
     return jnp.where(apart[first] | apart[second], jnp.nan, mean)
 
 
-def _apart(model: Model, z: Sequence[Array], axis: str | None) -> Array:
+def _apart(model: ModelSpec, z: Sequence[Array], axis: str | None) -> Array:
     """(M,) whether an encoder's embeddings or projections cannot be compared with others'."""
     raw = model.projector or model.objective == "vicreg"
     bound = LARGEST if raw else jnp.inf

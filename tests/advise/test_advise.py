@@ -198,7 +198,7 @@ def small(**changes):
             "data__redundancy": (8,),
             "data__labels": (60,),
             "advise__minutes": 0.001,
-            "decompose__resamples": 4,
+            "decompose__n_resamples": 4,
             "decompose__steps": 20,
             **changes,
         }
@@ -242,7 +242,7 @@ def test_advice_never_sees_the_other_splits_and_a_sweep_accepts_it(tmp_path, mon
     page = advice.make(tmp_path / "a", workdir.read_config(tmp_path / "a"), first).read_text()
     if len(strengths) == 1:
         assert "Train without alignment" in page and "Expected change" not in page
-    assert advised.hyper.debias == (configs.ADVISED["debias"],)
+    assert advised.hyper.false_negative_weight == (configs.ADVISED["false_negative_weight"],)
     table = sweep.run(advised, tmp_path / "sweep")
     assert table["strength"].nunique() == len(strengths)
 
@@ -274,7 +274,12 @@ def test_a_bad_advice_is_one_line(content, message, tmp_path):
 
 def test_advice_is_for_the_modalities_that_were_asked_for(tmp_path):
     """As the field names them: a source may call them otherwise (speech that is synthetic)."""
-    hyper = {"temperature": [1], "align_until": [1], "debias": [0], "strength": [[0, 0], [2, 2]]}
+    hyper = {
+        "temperature": [1],
+        "align_fraction": [1],
+        "false_negative_weight": [0],
+        "strength": [[0, 0], [2, 2]],
+    }
     path = tmp_path / "advice.json"
     path.write_text(json.dumps({"config": {"modalities": ["image", "speech"], "hyper": hyper}}))
     config = base(av_digits.defaults())

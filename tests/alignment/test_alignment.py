@@ -48,14 +48,17 @@ def test_info_nce_and_gradients_match_float64(shape, temperature, seed):
 
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(SHAPES), st.sampled_from([0.0, 0.4, 1.0]), st.integers(0, 2**31))
-def test_negatives_weigh_what_they_are_worth(shape, debias, seed):
+def test_negatives_weigh_what_they_are_worth(shape, false_negative_weight, seed):
     n = shape[0]
     p_a, p_b = predictions(n, 4, seed)
-    negatives = alignment.Negatives(p_a, p_b, np.float32(debias))
+    negatives = alignment.Negatives(p_a, p_b, np.float32(false_negative_weight))
     weights = np.asarray(alignment.negative_weights(negatives))
     expected = np.array(
         [
-            [1.0 if i == j else 1 - debias * float(p_a[i] @ p_b[j]) for j in range(n)]
+            [
+                1.0 if i == j else 1 - false_negative_weight * float(p_a[i] @ p_b[j])
+                for j in range(n)
+            ]
             for i in range(n)
         ]
     )
@@ -166,10 +169,10 @@ def test_scale_gradient_is_identity_forward(scale):
     np.testing.assert_allclose(gradient, scale * 2 * x, rtol=1e-6)
 
 
-def test_share_mask_is_continuous_in_the_share():
-    np.testing.assert_allclose(alignment.share_mask(4, 0.0), [0, 0, 0, 0])
-    np.testing.assert_allclose(alignment.share_mask(4, 0.625), [1, 1, 0.5, 0])
-    np.testing.assert_allclose(alignment.share_mask(4, 1.0), [1, 1, 1, 1])
+def test_aligned_dims_mask_is_continuous_in_the_share():
+    np.testing.assert_allclose(alignment.aligned_dims_mask(4, 0.0), [0, 0, 0, 0])
+    np.testing.assert_allclose(alignment.aligned_dims_mask(4, 0.625), [1, 1, 0.5, 0])
+    np.testing.assert_allclose(alignment.aligned_dims_mask(4, 1.0), [1, 1, 1, 1])
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_other_objectives_in_parts_are_the_whole(form, objective):
 def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective):
     config = experiment(data__pairs=(pairs,), alignment__learned_temperature=True)
     config.alignment.objective = objective
-    config.hyper.debias = (0.0 if objective == "posterior" else 0.5,)
+    config.hyper.false_negative_weight = (0.0 if objective == "posterior" else 0.5,)
     (group,) = grid.groups(config)
     model, data = group.model, group.example
     hyper = jax.tree.map(lambda v: jnp.asarray(v[1]), grid.hyper_arrays(_settings(config), 2))
@@ -154,7 +154,7 @@ def test_a_sweep_with_split_batches_is_the_sweep(tmp_path):
 
     for name, how in {
         "whole": {},
-        "split": {"sweep__batch_devices": 2, "alignment__block": 5},
+        "split": {"sweep__batch_shards": 2, "alignment__block": 5},
     }.items():
         sweep.run(experiment(**how), tmp_path / name)
     split, whole = (pd.read_parquet(tmp_path / n / "curves.parquet") for n in ("split", "whole"))
@@ -164,7 +164,7 @@ def test_a_sweep_with_split_batches_is_the_sweep(tmp_path):
 
 
 def test_batches_that_cannot_be_split_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"sweep\.batch_devices: 3 does not divide the 2 devices"):
-        sweep.run(experiment(sweep__batch_devices=3), tmp_path)
+    with pytest.raises(UserError, match=r"sweep\.batch_shards: 3 does not divide the 2 devices"):
+        sweep.run(experiment(sweep__batch_shards=3), tmp_path)
     with pytest.raises(UserError, match=r"train\.batch: 33 examples .* evenly"):
-        sweep.run(experiment(sweep__batch_devices=2, train__batch=33), tmp_path)
+        sweep.run(experiment(sweep__batch_shards=2, train__batch=33), tmp_path)

@@ -299,7 +299,7 @@ def test_nothing_reaches_the_others_from_an_encoder_that_is_not_finite():
 @partial(jax.jit, static_argnums=0)
 def trained(m, h, d):
     """200 steps with a look every tenth: the final state, and curves by segment."""
-    plan = loop.Plan(200, 32, 20)
+    plan = loop.TrainSpec(200, 32, 20)
 
     def body(state, first):
         return loop.segment(m, plan, h, KEY, d, state, first)

@@ -25,13 +25,13 @@ def relation(found, outcome, predictor="shared_fraction"):
 def test_a_planted_law_is_found_and_a_broken_one_is_not():
     fractions = planted.spread(9)
     (found,) = across.laws(planted.results(fractions))
-    row = relation(found, "strength_star")
+    row = relation(found, "best_strength")
     assert row["spearman"] > 0.9
     assert row["spearman_low"] > 0.6
     assert row["these_tasks_low"] > row["spearman_low"]
-    assert relation(found, "harm")["spearman_low"] > 0.6
+    assert relation(found, "change_at_max")["spearman_low"] > 0.6
     (down,) = across.laws(planted.results(fractions, peak=lambda f: 4 - 4 * f))
-    assert relation(down, "strength_star")["spearman_high"] < -0.6
+    assert relation(down, "best_strength")["spearman_high"] < -0.6
     assert found["resampled"] == ["seeds", "redundancy"]
     assert found["exact"]
 
@@ -40,7 +40,7 @@ def test_a_planted_law_is_found_and_a_broken_one_is_not():
     for seed in range(8):  # λ* belongs to tasks in an order of its own
         peaks = dict(zip(np.ravel(fractions), rng.permutation(np.linspace(0, 4, 18)), strict=True))
         (none,) = across.laws(planted.results(fractions, peak=peaks.__getitem__, seed=seed))
-        row = relation(none, "strength_star")
+        row = relation(none, "best_strength")
         excluded += not row["spearman_low"] < 0 < row["spearman_high"]
     assert excluded <= 2
 
@@ -65,7 +65,7 @@ def test_intervals_cover_the_law_of_many_tasks():
         )
         found = points.points(table, "accuracy")
         sample = across.sample(found)
-        values = sample.correlation("strength_star", "shared_fraction")
+        values = sample.correlation("best_strength", "shared_fraction")
         row = correlation.interval("rho", values, len(found.keys))
         above += row["rho_low"] > truth
         below += row["rho_high"] < truth
@@ -109,11 +109,11 @@ def test_the_fit_is_isotonic_regression():
     table = planted.results(planted.spread(9), noise=0.02)
     (found,) = across.laws(table)
     rows = pd.DataFrame(found["points"])
-    (fit,) = (f for f in found["fits"] if f["outcome"] == "harm")
+    (fit,) = (f for f in found["fits"] if f["outcome"] == "change_at_max")
     other = IsotonicRegression(increasing=fit["rising"], out_of_bounds="clip")
-    other.fit(rows["shared_fraction"], rows["harm"])
+    other.fit(rows["shared_fraction"], rows["change_at_max"])
     np.testing.assert_allclose(fit["value"], other.predict(fit["shared_fraction"]), atol=1e-9)
-    (fit,) = (f for f in found["fits"] if f["outcome"] == "strength_star")
+    (fit,) = (f for f in found["fits"] if f["outcome"] == "best_strength")
     assert (np.diff(fit["value"]) >= 0).all()
     assert (np.array(fit["low"]) <= np.array(fit["high"])).all()
     assert min(fit["low"]) >= 0 and max(fit["high"]) <= 3
@@ -146,8 +146,8 @@ def test_the_gap_is_that_to_the_mean_of_the_partners():
     assert found["tasks"] == 4
     assert found["resampled"] == ["seeds"]
     # four tasks say nothing about others, whatever they agree on
-    assert relation(found, "harm")["spearman_low"] == -1
-    assert relation(found, "harm")["these_tasks_low"] > 0.5
+    assert relation(found, "change_at_max")["spearman_low"] == -1
+    assert relation(found, "change_at_max")["these_tasks_low"] > 0.5
     assert all(row["shared_fraction_low"] is None for row in found["together"])
 
 
@@ -157,8 +157,8 @@ def test_early_stopping_is_a_second_law_and_no_information_is_none():
     both = pd.concat([table, early.assign(metric="early_accuracy")], ignore_index=True)
     first, second = across.laws(both)
     assert (first["metric"], second["metric"]) == ("accuracy", "early_accuracy")
-    assert relation(first, "strength_star")["spearman"] > 0.9
-    assert abs(relation(second, "strength_star")["spearman"]) < 0.5
+    assert relation(first, "best_strength")["spearman"] > 0.9
+    assert abs(relation(second, "best_strength")["spearman"]) < 0.5
     plain = table[[c for c in table if not c.startswith(("pid_", "shared_"))]]
     assert across.laws(plain) == []
     assert across.laws(table[table["seed"] == 0]) == []  # nothing tells λ* from its noise

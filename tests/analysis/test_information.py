@@ -50,7 +50,7 @@ def test_exact_columns_are_facts_of_task_and_seed():
     at = known.set_index(["redundancy", "subject", "seed"])
     assert at.loc[(1, "b", 2), "shared_fraction"] == 0.8
     total = 0.5 + (0.5 / 0.6 - 0.5) + (0.5 / 0.8 - 0.5) + 0.1
-    assert at.loc[(1, "b", 2), "redundant_share"] == pytest.approx(0.5 / total)
+    assert at.loc[(1, "b", 2), "redundancy_fraction"] == pytest.approx(0.5 / total)
 
 
 def test_pairs_are_averaged_over_partners():
@@ -61,7 +61,7 @@ def test_pairs_are_averaged_over_partners():
     assert known.loc[("a,b,c", "a"), "shared_fraction"] == 1
     assert known.loc[("a,b,c", "b"), "shared_fraction"] == 0.75  # of a it shares half, of c all
     assert known.loc[("a,b,c", "c"), "shared_fraction"] == 0.5
-    np.testing.assert_allclose(known["redundant_share"], 0.5)
+    np.testing.assert_allclose(known["redundancy_fraction"], 0.5)
 
 
 def test_exact_pairs_go_before_estimates():

@@ -34,12 +34,14 @@ def test_the_map_finds_where_the_law_holds_vanishes_and_turns():
         9000: "turned",
     }
     strong = rows[100]
-    assert strong["strength_star_least"] < 0.3 < strong["strength_star_most"]
+    assert strong["best_strength_least"] < 0.3 < strong["best_strength_most"]
     assert strong["shared_fraction_least"] == pytest.approx(0.11)
     # the strongest λ is 3.6 and 0.3 places from the best: mean over both encoders
     expected = [planted.peaked(4 * f)[-1] for f in (0.1, 0.12)]
-    assert strong["harm_least_low"] < sum(expected) / 2 < strong["harm_least_high"]
-    assert strong["harm_least_high"] < 0 < strong["harm_most_low"]
+    assert (
+        strong["change_at_max_least_low"] < sum(expected) / 2 < strong["change_at_max_least_high"]
+    )
+    assert strong["change_at_max_least_high"] < 0 < strong["change_at_max_most_low"]
 
     seen = {row["value"]: row for row in regimes.overview(list(rows.values()))}
     assert seen[100]["strong"] == 1 and seen[100]["turned"] == 0

@@ -12,13 +12,13 @@ from redalign_jax.analysis.trend import trend
 
 def test_the_best_strength_its_gain_and_its_harm():
     best = strengths.best(table(rising)).set_index(["redundancy", "subject"])
-    assert best["strength_star"].to_dict() == {
+    assert best["best_strength"].to_dict() == {
         (v, s): rising(v) for v in range(5) for s in ("a", "b")
     }
     first = best.loc[(0, "a")]
     assert first["held_out_gain_low"] < 0.03 < first["held_out_gain_high"]
-    assert first["harm_low"] < -0.1 < first["harm_high"]
-    assert first["strength_star_low"] <= 0.3 <= first["strength_star_high"]
+    assert first["change_at_max_low"] < -0.1 < first["change_at_max_high"]
+    assert first["best_strength_low"] <= 0.3 <= first["best_strength_high"]
 
 
 def test_held_out_gain_does_not_flatter():
@@ -36,7 +36,7 @@ def test_held_out_gain_does_not_flatter():
 
 def test_trend_follows_the_axis():
     up = trend(table(rising), "redundancy")
-    assert up["strength_star"] == [0.3, 0.3, 1.0, 1.0, 4.0]
+    assert up["best_strength"] == [0.3, 0.3, 1.0, 1.0, 4.0]
     assert up["spearman_low"] > 0.8
     down = trend(table(lambda v: rising(4 - v)), "redundancy")
     assert down["spearman"] < -0.8
@@ -49,7 +49,7 @@ def test_errors_count_downwards():
     results = table(rising, metric="mae")
     results["value"] = 2 - results["value"]  # an error falls where accuracy rose
     best = strengths.best(results).set_index(["redundancy", "subject"])
-    assert best["strength_star"].loc[(4, "a")] == 4.0
+    assert best["best_strength"].loc[(4, "a")] == 4.0
     assert best["gain"].min() > 0
 
 
@@ -76,8 +76,8 @@ def test_strengths_of_an_encoders_own():
         "diverged",
     ]
     best = strengths.best(combined[order]).set_index("subject")
-    assert best.loc["a", "strength_star"] == 0.3
-    assert best.loc["b", "strength_star"] == 0.0  # its best setting is the one that moves a alone
+    assert best.loc["a", "best_strength"] == 0.3
+    assert best.loc["b", "best_strength"] == 0.0  # its best setting is the one that moves a alone
     assert best["gain"].min() > 0.05
 
 
@@ -107,16 +107,16 @@ def test_one_standard_error_rule_takes_the_smallest_that_is_as_good():
     noise = results["seed"].map(dict(enumerate(step))) * (results["strength"] > 0)
     results["value"] += results["strength"].map(means) + noise
     (row,) = strengths.best(results).to_dict("records")
-    assert (row["strength_star"], row["strength_one_se"]) == (1.0, 0.3)
+    assert (row["best_strength"], row["strength_one_se"]) == (1.0, 0.3)
     results["value"] -= 0.004 * (results["strength"] == 0.3)
     (row,) = strengths.best(results).to_dict("records")
-    assert (row["strength_star"], row["strength_one_se"]) == (1.0, 1.0)
+    assert (row["best_strength"], row["strength_one_se"]) == (1.0, 1.0)
 
 
 def test_early_stopping_is_asked_for_by_its_metric():
     last, early = table(rising), table(lambda v: 0.3, metric="early_accuracy")
     both = pd.concat([last, early], ignore_index=True)
-    assert strengths.best(both, "early_accuracy")["strength_star"].tolist() == [0.3] * 10
+    assert strengths.best(both, "early_accuracy")["best_strength"].tolist() == [0.3] * 10
     pd.testing.assert_frame_equal(strengths.best(both, tables=2), strengths.best(last))
     twice = strengths.best(both)["gain_p"]  # the page has twice as many tables
     np.testing.assert_allclose(twice, np.minimum(1, 2 * strengths.best(last)["gain_p"]))
@@ -134,11 +134,11 @@ def test_verdicts_follow_from_their_own_rows():
     best = strengths.best(results)
     assert set(best["verdict"]) >= {"helps", "hurts"}
     for row in best.to_dict("records"):
-        said = [v for v, p in (("helps", "gain_p"), ("hurts", "harm_p")) if row[p] <= 0.05]
+        said = [v for v, p in (("helps", "gain_p"), ("hurts", "change_at_max_p")) if row[p] <= 0.05]
         if row["verdict"] in ("helps", "hurts"):
             assert row["verdict"] == said[0]
             assert (row["held_out_gain_low"] > 0) or row["verdict"] != "helps"
-            assert (row["harm_high"] < 0) or row["verdict"] != "hurts"
+            assert (row["change_at_max_high"] < 0) or row["verdict"] != "hurts"
         else:
             assert not said
 
@@ -165,13 +165,13 @@ def test_splits_of_the_same_rows_widen_everything():
     again.insert(2, "resplit", 0.25)
     fresh, split = (strengths.best(t).iloc[0] for t in (results, again))
     wide = np.sqrt(1 + 12 * 0.25)
-    assert split["harm"] - split["harm_low"] == pytest.approx(
-        wide * (fresh["harm"] - fresh["harm_low"])
+    assert split["change_at_max"] - split["change_at_max_low"] == pytest.approx(
+        wide * (fresh["change_at_max"] - fresh["change_at_max_low"])
     )
     assert split["held_out_gain"] == fresh["held_out_gain"]
     assert split["held_out_gain_low"] < fresh["held_out_gain_low"]
     assert split["gain_p"] > fresh["gain_p"]
-    assert split["strength_star_high"] >= fresh["strength_star_high"]
+    assert split["best_strength_high"] >= fresh["best_strength_high"]
 
 
 def test_a_diverged_run_is_the_worst_outcome():
@@ -183,14 +183,19 @@ def test_a_diverged_run_is_the_worst_outcome():
     majority = results.assign(metric="majority", value=0.25)
     known = pd.concat([broken, majority], ignore_index=True)
     assert strengths.best(known)["strongest"].item() == 4.0
-    np.testing.assert_allclose(strengths.best(known)["harm"], strengths.best(true)["harm"])
-    assert strengths.best(broken)["harm"].item() < strengths.best(true)["harm"].item()  # a bound
+    np.testing.assert_allclose(
+        strengths.best(known)["change_at_max"], strengths.best(true)["change_at_max"]
+    )
+    assert (
+        strengths.best(broken)["change_at_max"].item()
+        < strengths.best(true)["change_at_max"].item()
+    )  # a bound
     errors = results.assign(metric="mae", value=2 - results["value"])
     errors = errors.assign(diverged=lost, value=errors["value"].mask(lost))
     row = strengths.best(errors).iloc[0]
     kept = strengths.best(errors[errors["seed"] >= 8]).iloc[0]
     assert row["strongest"] == 4.0
-    assert row["harm"] < kept["harm"]
+    assert row["change_at_max"] < kept["change_at_max"]
 
 
 def test_equal_changes_leave_something_open():

@@ -141,7 +141,7 @@ def test_the_correlation_of_many_tasks_is_covered(make):
     inside, shown = 0, 0
     for _ in range(worlds):
         row = law(rng, make(7 if make is pairs else 12), follow)[0]["relations"][0]
-        assert (row["outcome"], row["predictor"]) == ("strength_star", "shared_fraction")
+        assert (row["outcome"], row["predictor"]) == ("best_strength", "shared_fraction")
         inside += row["spearman_low"] <= truth <= row["spearman_high"]
         shown += row["spearman_low"] > 0
     assert inside >= least(0.95, worlds)

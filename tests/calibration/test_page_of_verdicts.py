@@ -35,7 +35,7 @@ def false(rows):
     """Per page, whether it says that anything helps or hurts."""
     return (
         rows["verdict"].isin(["helps", "hurts"]).groupby(rows["page"]).any()
-        | (rows["harm_p"] <= 0.05).groupby(rows["page"]).any()
+        | (rows["change_at_max_p"] <= 0.05).groupby(rows["page"]).any()
     )
 
 
@@ -115,7 +115,7 @@ def test_the_interval_of_the_best_strength_holds_it():
     truth = np.array([0.0, 0.6, 1.0, 0.5, -1.0])
     for seeds in (6, 16):
         rows = judged(fresh(np.random.default_rng(seeds), (150, 1, seeds, 5), truth))
-        inside = rows["strength_star_low"].le(3) & rows["strength_star_high"].ge(3)
+        inside = rows["best_strength_low"].le(3) & rows["best_strength_high"].ge(3)
         assert inside.mean() >= 0.92
 
 

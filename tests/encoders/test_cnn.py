@@ -90,7 +90,7 @@ def images(tmp_path, **changes):
     a = rng.random((300, 8, 8)) + y[:, None, None]
     b = rng.random((300, 10, 8, 2)) + y[:, None, None, None]
     np.savez(tmp_path / "mine.npz", a=np.float32(a), b=np.float32(b), labels=y)
-    config = experiment(encoder__kind="cnn", encoder__widths=(4, 4), **changes)
+    config = experiment(encoder__kind="cnn", encoder__hidden_sizes=(4, 4), **changes)
     with config.unlocked():
         config.data = arrays.defaults()
         config.data.path = str(tmp_path / "mine.npz")
@@ -108,6 +108,6 @@ def test_what_a_cnn_cannot_take_is_refused(tmp_path):
     with pytest.raises(UserError, match="encoder.kind: 'cnn' does not read 'x1'"):
         grid.groups(experiment(encoder__kind="cnn"))
     config = images(tmp_path)
-    config.encoder.widths = (4, 4, 4, 4)
-    with pytest.raises(UserError, match="encoder.widths: 4 stages"):
+    config.encoder.hidden_sizes = (4, 4, 4, 4)
+    with pytest.raises(UserError, match="encoder.hidden_sizes: 4 stages"):
         grid.groups(config)

@@ -119,9 +119,9 @@ def test_what_does_not_fit_is_named():
     assert encoders.kinds(options(kind="vit,bag"), inputs, what) == ("vit", "bag")
     for name, value, message in (
         ("kind", "lstm", "encoder.kind: 'lstm' is not one of auto, mlp"),
-        ("heads", 3, "encoder.heads: 3 does not divide encoder.width, 64"),
+        ("heads", 3, "encoder.heads: 3 does not divide encoder.d_model, 64"),
         ("dtype", "float16", "encoder.dtype: 'float16'"),
-        ("patch", 0, "encoder.patch: 0"),
+        ("patch", 0, "encoder.patch_size: 0"),
     ):
         with pytest.raises(UserError, match=message):
             check(experiment(**{f"encoder__{name}": value}))

@@ -35,7 +35,7 @@ from redalign_jax.sweep import block
 def config(**changes):
     """Blocks of one run per device."""
     return experiment(
-        sweep__seeds=3, sweep__chunk=1, train__steps=10, train__evaluations=10, **changes
+        sweep__seeds=3, sweep__runs_per_device=1, train__steps=10, train__evaluations=10, **changes
     )
 
 

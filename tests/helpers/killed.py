@@ -22,7 +22,7 @@ from redalign_jax.sweep import block
 
 def config(**changes):
     """Six blocks of one run per device, saved after each of 20 segments."""
-    return experiment(**{"sweep__chunk": 1, "sweep__save_every": 0.0, **changes})
+    return experiment(**{"sweep__runs_per_device": 1, "sweep__checkpoint_seconds": 0.0, **changes})
 
 
 def _live(folder: Path, log: Path) -> None:

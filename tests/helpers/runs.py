@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from redalign_jax.encoders import MLP
 from redalign_jax.task import Split
 from redalign_jax.training.loop import Data
-from redalign_jax.training.model import Hyper, Model
+from redalign_jax.training.model import Hyper, ModelSpec
 
 KEY = jax.random.key(7)
 
@@ -22,7 +22,7 @@ def model(modalities=("a", "b"), **changes):
         "learned_temperature": False,
         "bounded": True,
     }
-    return Model(**(choices | changes))
+    return ModelSpec(**(choices | changes))
 
 
 def hyper(strength, **changes):

@@ -13,8 +13,8 @@ def experiment(**changes) -> ConfigDict:
     data.labels = (64,)
     data.valid, data.test = 50, 100
     config = base(data)
-    config.encoder.widths = (8,)
-    config.encoder.embedding = (4,)
+    config.encoder.hidden_sizes = (8,)
+    config.encoder.embed_dim = (4,)
     config.hyper.strength = (0.0, 1.0, 4.0)
     config.train.steps = config.train.evaluations = 20
     config.train.batch = 32

@@ -123,14 +123,14 @@ def test_all_that_is_measured_has_full_precision(x, modules, choices):
         d = jax.tree.map(np.float32, d)._replace(zero=np.float32(0.1))
     key = jax.random.key(0)
     state = loop.start(m, h, key, d)
-    found = partial(evaluate.measure, m, evaluate.Settings(10, 3, 30))
+    found = partial(evaluate.measure, m, evaluate.EvalSpec(10, 3, 30))
     wrong, count = imprecise(found, h, key, d, state)
     assert not wrong and count > 20
     read = loop.layout(m, d.train.x)
     wrong, count = imprecise(lambda p: loop.validate(m, read.unravel(p), d.valid), state.params)
     assert not wrong and count
     # the walk can tell: what trains keeps the default
-    plan = loop.Plan(2, 8, 1)
+    plan = loop.TrainSpec(2, 8, 1)
     wrong, _ = imprecise(partial(loop.segment, m, plan), h, key, d, state, 0)
     assert wrong
 
@@ -144,7 +144,7 @@ def test_the_decomposition_has_full_precision():
         rows[None, :30], rows[None, 30:], jax.random.split(jax.random.key(0), 1)
     )
     m = model(("x",), encoders=(MLP((), 3),), projector=None)
-    plan, h = loop.Plan(10, 8, 10), hyper([0.0])
+    plan, h = loop.TrainSpec(10, 8, 10), hyper([0.0])
     y = jnp.asarray(rows % 3)
     found = list(
         products(

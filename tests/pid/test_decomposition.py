@@ -18,11 +18,11 @@ from redalign_jax.pid import decomposition
 
 FAST = {
     "folds": 3,
-    "members": 1,
-    "widths": (8,),
+    "ensemble_size": 1,
+    "hidden_sizes": (8,),
     "steps": 50,
     "clusters": 8,
-    "resamples": 2,
+    "n_resamples": 2,
 }
 ATOMS = ["redundancy", "unique_first", "unique_second", "synergy"]
 
@@ -155,7 +155,12 @@ def test_refusals(tmp_path):
 
 def rows(**changes) -> pd.DataFrame:
     """A table of one pair: R 0.3, U₁ 0.1 of I 0.4 nats, and what `changes` says otherwise."""
-    values = {"redundancy": 0.3, "unique_first": 0.1, "information": 0.4, "redundant_share": 0.75}
+    values = {
+        "redundancy": 0.3,
+        "unique_first": 0.1,
+        "information": 0.4,
+        "redundancy_fraction": 0.75,
+    }
     row = {"first": "a", "second": "b", "method": "estimate", "examples": 500, "binned": False}
     for name in decomposition.NUMBERS:
         value = values.get(name, 0.0)
@@ -185,14 +190,14 @@ def test_the_unit_of_a_target_does_not_matter_and_progress_is_told(tmp_path, cap
     bit = np.arange(600) % 2
     x = bit[:, None] + rng.standard_normal((600, 1)), rng.standard_normal((600, 1))
     y = bit + 0.3 * rng.random(600)
-    options = fast(experiment(), bins=2, resamples=0).decompose
+    options = fast(experiment(), bins=2, n_resamples=0).decompose
     key, done = jax.random.key(0), []
     one = decomposition.estimates(("a", "b"), x, y, key, options, advance=done.append)
     for other in (1e9 * y + 1e9, 1e-9 * y - 5e-9):
         assert repr(decomposition.estimates(("a", "b"), x, other, key, options)) == repr(one)
     assert sum(done) == 3 * 3 * 50  # classifiers of two inputs and both, 3 folds, 50 steps
 
-    config = fast(experiment(data__redundancy=(8,)), resamples=0)
+    config = fast(experiment(data__redundancy=(8,)), n_resamples=0)
     decomposition.run(config, tmp_path)
     said = capsys.readouterr().err
     assert "9 runs, 450 run-steps" in said and "done after" in said

@@ -15,7 +15,14 @@ from redalign_jax.pid import checks, crossfit, discretise, intervals
 
 N = 1200
 KEY = jax.random.key(0)
-FAST = {"folds": 3, "members": 1, "widths": (16,), "steps": 100, "clusters": 12, "resamples": 0}
+FAST = {
+    "folds": 3,
+    "ensemble_size": 1,
+    "hidden_sizes": (16,),
+    "steps": 100,
+    "clusters": 12,
+    "n_resamples": 0,
+}
 RNG = np.random.default_rng(0)
 A, B, C = RNG.integers(0, 2, (3, N))
 
@@ -58,12 +65,12 @@ def test_noisy_views_against_the_exact_decomposition():
         p[x1, x2, y] = 0.5 * (0.95 if x1 == y else 0.05) * (0.8 if x2 == y else 0.2)
     exact = pid.decompose(p)
     x1, x2 = seen(flipped(A, 0.05, 3), 1), seen(flipped(A, 0.2, 4), 2)
-    d = pid.estimate(x1, x2, A, KEY, **(FAST | {"resamples": 3}))
+    d = pid.estimate(x1, x2, A, KEY, **(FAST | {"n_resamples": 3}))
     # the standard error of these numbers is about 0.015 at N samples
     np.testing.assert_allclose(atoms(d), atoms(exact), atol=0.05)
     np.testing.assert_allclose(d.information, d.redundancy + d.unique)
     np.testing.assert_allclose(d.joint_information, atoms(d).sum())
-    np.testing.assert_allclose(d.redundant_share, d.redundancy / d.joint_information)
+    np.testing.assert_allclose(d.redundancy_fraction, d.redundancy / d.joint_information)
     np.testing.assert_allclose(d.shared_fraction, d.redundancy / d.information)
     for name, low in d.interval.low._asdict().items():
         high = getattr(d.interval.high, name)
@@ -83,7 +90,7 @@ def test_samples_of_the_synthetic_task(redundancy):
     fields = {"labels": 2000, "pairs": 0, "label_temperature": 0.05, "depth": 0}
     config = ConfigDict({"redundancy": redundancy, "valid": 1, "test": 1, **fields})
     train = redundancy_bits.load(config, 1).train
-    found = atoms(pid.estimate(*train.x, train.y, KEY, resamples=0, members=1))
+    found = atoms(pid.estimate(*train.x, train.y, KEY, n_resamples=0, ensemble_size=1))
     np.testing.assert_allclose(found[0] / found.sum(), exact[0] / exact.sum(), atol=0.06)
 
 
@@ -150,7 +157,7 @@ def test_every_row_twice_tells_nothing_more():
     order = rng.permutation(300)
     for group in (None, order // 2):
         rows = order if group is None else np.argsort(order)
-        d = pid.estimate(x1[rows], x2[rows], y[rows], KEY, **(FAST | {"resamples": 2}))
+        d = pid.estimate(x1[rows], x2[rows], y[rows], KEY, **(FAST | {"n_resamples": 2}))
         assert np.all(atoms(d) < 0.05)
 
 
@@ -161,7 +168,7 @@ def test_rows_of_a_group_do_not_teach_about_each_other():
     picture = rng.standard_normal((80, 8))[group] + 0.01 * rng.standard_normal((320, 8))
     y = np.repeat(rng.permutation(80) % 2, 4)
     x2 = rng.standard_normal((320, 3))
-    options = FAST | {"steps": 300, "weight_decay": 0.0, "widths": (32,)}
+    options = FAST | {"steps": 300, "weight_decay": 0.0, "hidden_sizes": (32,)}
     known = pid.estimate(picture, x2, y, KEY, **options)
     assert known.unique[0] > 0.3
     found = pid.estimate(picture, x2, y, KEY, groups=group.astype(str), **options)
@@ -208,10 +215,10 @@ def test_intervals_have_a_width_and_zero_has_a_bound():
 def test_what_is_measured_is_computed_in_full_precision():
     y = jnp.asarray(A[:60])
     x = jnp.asarray(X[:60], jnp.float32)
-    recipe = crossfit.Recipe(folds=2, steps=10, widths=(4,))
+    recipe = crossfit.Recipe(folds=2, steps=10, hidden_sizes=(4,))
     parts = crossfit.partitions(np.arange(60), A[:60], np.arange(60), recipe, RNG)
     seen = []
-    plan = crossfit.Plan(10, 8, crossfit.LOOKS)
+    plan = crossfit.TrainSpec(10, 8, crossfit.LOOKS)
     model, hyper = crossfit.classifier(2, recipe)
     keys = jax.random.split(KEY, 2)
 
@@ -255,7 +262,7 @@ X = seen(A, 1)
         ((X, X, A.astype(object)), {}, "y: holds object"),
         ((X[:0], X[:0], A[:0]), {}, "y: only one class"),
         ((X, X, A), {"folds": 1}, "folds: 1"),
-        ((X, X, A), {"resamples": -1}, "resamples: -1"),
+        ((X, X, A), {"n_resamples": -1}, "n_resamples: -1"),
         ((X, X, A), {"learning_rate": 0.0}, "learning_rate: 0.0"),
         ((X, X, A), {"groups": A[:-1]}, "groups: needs 1200 whole numbers"),
         ((X, X, A), {"clusters": 1}, "clusters: 1 is below 2 classes"),
@@ -272,7 +279,7 @@ def test_bad_input_is_one_line(arguments, options, message):
 def test_nobody_is_judged_by_a_classifier_that_saw_him(seed, n, classes, folds):
     rng = np.random.default_rng(seed)
     y = rng.integers(0, classes, n)
-    recipe = crossfit.Recipe(folds=folds, members=2)
+    recipe = crossfit.Recipe(folds=folds, ensemble_size=2)
     for group in (np.arange(n), rng.integers(0, n // 4, n)):
         alone = len(np.unique(group)) == n
         for rows in (np.arange(n), np.flatnonzero(group % 2)):

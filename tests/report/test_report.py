@@ -372,7 +372,7 @@ def test_the_law_is_told_and_drawn_as_it_was_found(tmp_path):
     summary = report.make(write(tmp_path / "w", results))
     (found,) = summary["law"]
     shown = Page((tmp_path / "w" / "report.html").read_text())
-    rho = next(r for r in found["relations"] if r["outcome"] == "strength_star")
+    rho = next(r for r in found["relations"] if r["outcome"] == "best_strength")
     ends = (format.number(rho[f"spearman{e}"], 2) for e in ("", "_low", "_high"))
     assert "the best strength rises with the shared fraction" in shown.text
     assert format.glued("Spearman’s ρ = {} [{}, {}]".format(*ends)) in shown.text
@@ -390,7 +390,7 @@ def test_the_law_is_told_and_drawn_as_it_was_found(tmp_path):
         points = [line for line in ax.lines if len(line.get_xdata()) == 1]
         assert [p.get_xdata()[0] for p in points] == [p["shared_fraction"] for p in found["points"]]
         values = [p[outcome] for p in found["points"]]
-        if outcome == "strength_star":
+        if outcome == "best_strength":
             values = np.searchsorted(planted.STRENGTHS, values) / 100
         np.testing.assert_allclose([p.get_ydata()[0] / 100 for p in points], values, atol=1e-9)
     assert "where it is 0, the shared fraction is 0.05" in chart.caption
@@ -458,7 +458,7 @@ def test_what_diverged_stays_in_the_table_and_encoders_are_judged_by_their_own_s
     some = KINDS["some diverged"]()  # one seed of four is left at λ = 1
     assert (strengths.best(some)["strongest"] == 1).all()
     assert (strengths.best(some)["seeds"] == 4).all()
-    assert (strengths.best(some)["harm"] < -0.3).all()
+    assert (strengths.best(some)["change_at_max"] < -0.3).all()
     report.make(write(tmp_path / "w", some))
     shown = Page((tmp_path / "w" / "report.html").read_text())
     assert "count as the worst outcome: an accuracy of 0" in shown.text
@@ -466,10 +466,10 @@ def test_what_diverged_stays_in_the_table_and_encoders_are_judged_by_their_own_s
 
     own = strengths.best(KINDS["strengths of their own"]()).set_index("subject")
     assert own["strongest"].to_dict() == {"vision": 1, "text": 3, "audio": 2}
-    np.testing.assert_allclose(own["harm"], [0.02, 0.06, 0.04], atol=0.003)
+    np.testing.assert_allclose(own["change_at_max"], [0.02, 0.06, 0.04], atol=0.003)
 
     alone = strengths.best(KINDS["one seed"]())
-    unknown = ["strength_star_low", "gain_p", "held_out_gain_high"]
+    unknown = ["best_strength_low", "gain_p", "held_out_gain_high"]
     assert alone[unknown].isna().all(axis=None)
 
 
@@ -491,7 +491,7 @@ def test_the_page_says_what_its_intervals_speak_of(tmp_path):
         assert words_ in summary["speaks_of"] and words_ in text.replace("New", "new")
         assert ("√(1/J +" in text) == (share > 0)
         row = summary["best"][0]
-        halves[name] = row["harm"] - row["harm_low"]
+        halves[name] = row["change_at_max"] - row["change_at_max_low"]
     assert halves["split"] == pytest.approx(halves["fresh"] * np.sqrt(1 + 6 / 3))
     old = write(tmp_path / "old", results)
     about = json.loads((old / "config.json").read_text())
@@ -502,7 +502,7 @@ def test_the_page_says_what_its_intervals_speak_of(tmp_path):
         about["config"]["data"] = data
         (old / "config.json").write_text(json.dumps(about))
         row = report.make(old)["best"][0]
-        assert row["harm"] - row["harm_low"] == pytest.approx(halves[name])
+        assert row["change_at_max"] - row["change_at_max_low"] == pytest.approx(halves[name])
 
 
 def test_no_cause_is_read_from_two_levels(tmp_path):
@@ -532,6 +532,6 @@ def test_imbalance_is_said():
 def test_ends_of_the_best_strength_are_strengths_that_were_swept():
     results = table(seeds=6, noise=0.02, change=lambda *_: 0.0, settings=symmetric(0, 0.3, 1, 4))
     found = strengths.best(results)
-    for column in ("strength_star_low", "strength_star", "strength_star_high"):
+    for column in ("best_strength_low", "best_strength", "best_strength_high"):
         assert found[column].isin([0, 0.3, 1, 4]).all()
-    assert (found["strength_star_low"] < found["strength_star_high"]).all()
+    assert (found["best_strength_low"] < found["best_strength_high"]).all()

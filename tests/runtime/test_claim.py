@@ -101,8 +101,8 @@ def test_a_finished_workdir_does_not_answer_for_other_data(own, untrained):
 def test_a_sweep_does_not_go_on_with_other_data(tmp_path, monkeypatch):
     """Stopped after its first block, the file overwritten: no table is mixed from both."""
     path = save(tmp_path / "mine.npz")
-    two = config(path, sweep__seeds=2, sweep__chunk=1)
-    two.sweep.save_every = 1e9
+    two = config(path, sweep__seeds=2, sweep__runs_per_device=1)
+    two.sweep.checkpoint_seconds = 1e9
     add = shards.add
 
     def once(*args):

@@ -49,7 +49,7 @@ def test_a_run_that_does_not_fit_alone_is_one_line(fit):
     with pytest.raises(UserError, match=r"out of memory with 1 run per device .* hbm$") as caught:
         fit(most=0)
     assert "alignment.block" in str(caught.value)
-    assert "sweep.chunk" not in str(caught.value)
+    assert "sweep.runs_per_device" not in str(caught.value)
 
 
 def test_other_errors_of_the_compiler_are_not_hidden(monkeypatch):

@@ -91,7 +91,9 @@ def test_twenty_five_kills_lose_a_segment_each_and_change_nothing(tmp_path):
 
 
 def test_sigterm_saves_and_the_same_call_goes_on(undisturbed, tmp_path, monkeypatch):
-    stop_after(monkeypatch, tmp_path, SEGMENTS + 7, sweep__save_every=1e9)  # never by the clock
+    stop_after(
+        monkeypatch, tmp_path, SEGMENTS + 7, sweep__checkpoint_seconds=1e9
+    )  # never by the clock
     again = After(monkeypatch, -1, None)
     sweep.run(config(), tmp_path)
     assert again.trained == 6 * SEGMENTS - SEGMENTS - 7
@@ -196,7 +198,7 @@ def test_another_chunk_by_hand_is_taken(undisturbed, tmp_path, monkeypatch, capl
         return advance(part, inputs, carry)
 
     monkeypatch.setattr(block, "advance", sized)
-    sweep.run(config(sweep__chunk=2), tmp_path)
+    sweep.run(config(sweep__runs_per_device=2), tmp_path)
     assert sizes == {4}  # two devices
     assert "not be bit-identical" in caplog.text
     one, two = (pd.read_parquet(f / "curves.parquet") for f in (tmp_path, undisturbed))
@@ -230,7 +232,7 @@ def test_out_of_memory_halves(undisturbed, tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(block, "advance", hungry)
     fits = 2
-    sweep.run(config(sweep__chunk=6), tmp_path / "halved")
+    sweep.run(config(sweep__runs_per_device=6), tmp_path / "halved")
     for runs in (6, 3):
         assert f"out of memory with {runs} runs per device, half from here on" in caplog.text
     one, two = (pd.read_parquet(f / "curves.parquet") for f in (tmp_path / "halved", undisturbed))
@@ -257,13 +259,13 @@ def test_a_workdir_serves_one_process_one_config_and_one_version(tmp_path, monke
 
 
 def test_a_report_while_the_sweep_goes_on(tmp_path, monkeypatch):
-    stop_after(monkeypatch, tmp_path, 1, sweep__chunk=3)
+    stop_after(monkeypatch, tmp_path, 1, sweep__runs_per_device=3)
     with pytest.raises(UserError, match="holds no results"):
         report.make(tmp_path)
-    stop_after(monkeypatch, tmp_path, SEGMENTS, sweep__chunk=3)
+    stop_after(monkeypatch, tmp_path, SEGMENTS, sweep__runs_per_device=3)
     summary = report.make(tmp_path)
     assert summary["under_way"] == {"runs": 6, "of": 12}
     assert {row["redundancy"] for row in summary["best"]} == {0}
     assert "6 of 12 runs are" in (tmp_path / "report.html").read_text()
-    sweep.run(config(sweep__chunk=3), tmp_path)
+    sweep.run(config(sweep__runs_per_device=3), tmp_path)
     assert report.make(tmp_path)["under_way"] is None

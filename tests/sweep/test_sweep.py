@@ -11,7 +11,7 @@ from helpers.small import experiment
 from redalign_jax import report, sweep
 from redalign_jax.data.sources import arrays, redundancy_bits
 from redalign_jax.errors import UserError
-from redalign_jax.measures.evaluate import Settings
+from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import devices
 from redalign_jax.sweep import block, grid, program
 from redalign_jax.training import batches, loop
@@ -75,7 +75,7 @@ def test_a_run_alone_is_the_run_in_the_sweep(reference, tmp_path):
 
 
 def test_sizes_of_the_embedding_are_an_axis(reference, tmp_path):
-    both = experiment(encoder__embedding=(4, 6), data__redundancy=(8,))
+    both = experiment(encoder__embed_dim=(4, 6), data__redundancy=(8,))
     table = sweep.run(both, tmp_path / "both")
     assert list(table.columns[:2]) == ["embedding", "seed"]
     assert table.groupby("embedding").size().nunique() == 1
@@ -83,16 +83,16 @@ def test_sizes_of_the_embedding_are_an_axis(reference, tmp_path):
     alone = alone[alone.index.get_level_values("metric").str.endswith("loss")]
     np.testing.assert_allclose(alone, curves(reference[0])[alone.index], rtol=1e-4)
     with pytest.raises(UserError, match=r"encoder\.embedding: a value stands twice"):
-        sweep.run(experiment(encoder__embedding=(4, 4)), tmp_path / "twice")
+        sweep.run(experiment(encoder__embed_dim=(4, 4)), tmp_path / "twice")
     with pytest.raises(UserError, match=r"encoder\.embedding: 0"):
-        sweep.run(experiment(encoder__embedding=(0,)), tmp_path / "none")
+        sweep.run(experiment(encoder__embed_dim=(0,)), tmp_path / "none")
 
 
 @pytest.mark.parametrize(("count", "chunk"), [(1, 1), (1, 2), (2, 5)])
 def test_devices_and_chunks_do_not_matter(reference, tmp_path, monkeypatch, count, chunk):
     found = jax.devices()[:count]
     monkeypatch.setattr(jax, "devices", lambda: found)
-    sweep.run(experiment(sweep__chunk=chunk), tmp_path)
+    sweep.run(experiment(sweep__runs_per_device=chunk), tmp_path)
     assert_same_losses(curves(tmp_path), reference[0])
 
 
@@ -110,7 +110,7 @@ def test_init_and_batches_are_exactly_shared():
     """Bit for bit: in a block, in a block of another shape, and alone."""
     config = experiment()
     group = grid.groups(config)[0]
-    plan, settings = loop.Plan(20, 32, 20), Settings(40, 5, 64)
+    plan, settings = loop.TrainSpec(20, 32, 20), EvalSpec(40, 5, 64)
     one = grid.hyper_arrays([{**_plain(config), "strength": 1.0}], 2)
 
     def start(shape):
@@ -179,7 +179,7 @@ def test_a_finished_workdir_is_read_and_another_experiment_refused(reference, mo
         ({"data__source": "nowhere"}, r"data\.source: 'nowhere'"),
         ({"alignment__objective": "clip"}, r"alignment\.objective: 'clip'"),
         ({"alignment__schedule": "step"}, r"alignment\.schedule: 'step'"),
-        ({"encoder__widths": (8, 0)}, r"encoder\.widths: 0"),
+        ({"encoder__hidden_sizes": (8, 0)}, r"encoder\.widths: 0"),
         ({"measure__neighbours": 40}, r"measure\.neighbours: 40"),
         ({"sweep__seeds": 0}, r"sweep\.seeds: 0"),
     ],

@@ -14,7 +14,7 @@ from redalign_jax import encoders, kinds
 from redalign_jax.encoders import MLP
 from redalign_jax.task import Split
 from redalign_jax.training import loop
-from redalign_jax.training.loop import Data, Plan
+from redalign_jax.training.loop import Data, TrainSpec
 from redalign_jax.training.model import alignment_losses, embed, init
 
 STEPS = 50
@@ -41,7 +41,7 @@ def run(m, h, d, steps=STEPS):
     state = loop.start(m, h, KEY, d)
 
     def body(state, first):
-        return loop.segment(m, Plan(steps, 16, steps), h, KEY, d, state, first)
+        return loop.segment(m, TrainSpec(steps, 16, steps), h, KEY, d, state, first)
 
     return jax.lax.scan(body, state, jnp.arange(steps))
 
@@ -113,9 +113,9 @@ def test_only_the_aligned_share_of_the_embedding_is_pulled():
 
 def test_alignment_ends_when_it_is_told():
     d = data()
-    _, on = run(model(), hyper([1.0, 1.0], align_until=0.4), d)
+    _, on = run(model(), hyper([1.0, 1.0], align_fraction=0.4), d)
     _, whole = run(model(), hyper([1.0, 1.0]), d)
-    _, never = run(model(), hyper([1.0, 1.0], align_until=0.0), d)
+    _, never = run(model(), hyper([1.0, 1.0], align_fraction=0.0), d)
     _, off = run(model(), hyper([0.0, 0.0]), d)
     np.testing.assert_array_equal(never.task_loss, off.task_loss)
     last = int(0.4 * STEPS)

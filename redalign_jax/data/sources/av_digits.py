@@ -48,7 +48,7 @@ def defaults() -> ConfigDict:
             "pairing": PAIRINGS,  # what the two digits of a pair have to do with the label
             "modalities": ("image,speech",),  # "" = also `name`
             "noise": -12.0,  # of the pairing noise, decibels below the loudest of a clip
-            "cell": 1,  # images and spectrograms are means of so many × so many pixels
+            "downsample": 1,  # images and spectrograms are means of so many × so many pixels
             "labels": (1000,),  # labelled training pairs; 0 = all
             "valid": 0.1,  # of the images, and of the voices
             "test": 0.1,
@@ -82,7 +82,7 @@ def load(config: ConfigDict, seed: int) -> Task:
             )
     if not -80 <= config.noise <= 20:
         raise UserError(f"data.noise: {config.noise} must be at least -80 and at most 20 decibels")
-    coarse.check(config.cell, (28, spectrogram.BANDS))
+    coarse.check(config.downsample, (28, spectrogram.BANDS))
     names = splits.choose(config.modalities, MODALITIES, "av_digits")
     images, written = digits.images(config.data_dir)
     clips, spoken, voices, recorded = digits.speech(config.speech, config.data_dir)
@@ -100,7 +100,7 @@ def load(config: ConfigDict, seed: int) -> Task:
             wanted = rows[heard[rows] == digit]
             clip[wanted] = rng.choice(among, len(wanted))
     x = {
-        "image": lambda: coarse.means(images, config.cell),
+        "image": lambda: coarse.means(images, config.downsample),
         "speech": lambda: _speech(clips[clip], config, rng),
         "name": lambda: _names(written, rng),
     }
@@ -131,7 +131,7 @@ def _by_voice(
 def _speech(clips: np.ndarray, config: ConfigDict, rng: np.random.Generator) -> np.ndarray:
     if config.pairing == "noise":
         clips = spectrogram.add_noise(clips, config.noise, rng)
-    return coarse.means(clips[..., None], config.cell)
+    return coarse.means(clips[..., None], config.downsample)
 
 
 def _names(written: np.ndarray, rng: np.random.Generator) -> np.ndarray:
