@@ -14,10 +14,10 @@ from redalign_jax.alignment.pairs import all_pairs, pairs
 from redalign_jax.alignment.siglip import siglip
 from redalign_jax.alignment.strength import (
     SCHEDULES,
+    aligned_dims_mask,
     normalise,
     scale_gradient,
     schedule,
-    aligned_dims_mask,
 )
 from redalign_jax.alignment.vicreg import vicreg
 

@@ -21,7 +21,7 @@ from redalign_jax.sweep import grid
 from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.program import Program, Shape, fit
 from redalign_jax.task import Task
-from redalign_jax.training.loop import TrainMetrics, Data, TrainSpec, State
+from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
 from redalign_jax.training.model import Hyper
 
 Table = dict[tuple, np.ndarray]

@@ -23,7 +23,7 @@ from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices, processes
 from redalign_jax.runtime.lapack import batch_safe
 from redalign_jax.training import loop
-from redalign_jax.training.loop import TrainMetrics, Data, TrainSpec, State
+from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
 from redalign_jax.training.model import Hyper, ModelSpec
 
 # Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
