@@ -147,7 +147,7 @@ def _data(held: Any) -> dict[str, Any]:
     source = held.get("source", "") if isinstance(held, (ConfigDict, Mapping)) else ""
     if not isinstance(source, str):
         raise UserError(f"data.source: {fields.shown(source)} is not a text")
-    defaults = sources.module(source).defaults() if source else {}
+    defaults = sources.defaults(source) if source else {}
     _named(held, defaults or ("source",), "data.")
     found = {}
     for name in held:
