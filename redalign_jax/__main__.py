@@ -20,7 +20,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from redalign_jax import config as configs
-from redalign_jax import config_files, jobs, usage
+from redalign_jax import config_files, jobs, renamed, usage
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import coordination, preemption, streams
 
@@ -54,9 +54,12 @@ def _config(argv: list[str]) -> ConfigDict | None:
         fields = [a[2:].split("=")[0] for a in argv if a.startswith("--config.")]
         named = [f for f in fields if unknown & set(f.split(".")[1:])]
         if not named:
-            raise UserError(f"config: {error}".splitlines()[0]) from None
+            old = [f for f in renamed.FIELDS if f.partition(".")[2] in unknown]
+            also = renamed.hint(old[0]) if old else ""
+            raise UserError(str(f"config: {error}".splitlines()[0]) + also) from None
         hint = re.search(r'Did you mean "(\w+)"', str(error))
         hint = f"; did you mean {hint[1]}?" if hint else ""
+        hint = renamed.hint(named[0].removeprefix("config.")) or hint
         raise UserError(f"unknown config field: {named[0]}{hint}") from None
     except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
         # with --config.a.b=... after it, the flag that failed is not parsed

@@ -12,7 +12,7 @@ import pandas as pd
 from ml_collections import ConfigDict
 
 from redalign_jax import config as configs
-from redalign_jax import config_files
+from redalign_jax import config_files, renamed
 from redalign_jax.data import Load, memory
 from redalign_jax.data.memory import Dataset
 from redalign_jax.errors import UserError
@@ -177,7 +177,7 @@ def decompose(
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(200) % 2
     >>> data = arrays({name: y[:, None] + rng.normal(size=(200, 3)) for name in "ab"}, y)
-    >>> small = {"folds": 2, "members": 1, "steps": 10, "resamples": 0}
+    >>> small = {"folds": 2, "ensemble_size": 1, "steps": 10, "n_resamples": 0}
     >>> decompose(data, progress=False, decompose=small)[["first", "second"]].values.tolist()
     [['a', 'b']]
     """
@@ -214,7 +214,7 @@ def advise(
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(24) % 2
     >>> data = arrays({name: y[:, None] + rng.normal(size=(24, 3)) for name in "ab"}, y)
-    >>> small = {"folds": 2, "members": 1, "steps": 10, "resamples": 0}
+    >>> small = {"folds": 2, "ensemble_size": 1, "steps": 10, "n_resamples": 0}
     >>> advise(data, minutes=0.01, progress=False, decompose=small).verdicts
     {'a': 'undecided', 'b': 'undecided'}
     """
@@ -420,7 +420,8 @@ def _experiment(
             raise UserError(f"{name}: give {name}__FIELD=VALUE, or {name}={{FIELD: VALUE}}")
         for one, new in {field: value}.items() if field else value.items():
             if one not in config[section]:
-                raise UserError(f"unknown config field: {section}.{one}")
+                also = renamed.hint(f"{section}.{one}")
+                raise UserError(f"unknown config field: {section}.{one}{also}")
             new = tuple(new) if isinstance(new, (list, np.ndarray, range)) else new
             try:
                 config[section][one] = new

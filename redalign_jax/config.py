@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from redalign_jax import data as sources
-from redalign_jax import fields
+from redalign_jax import fields, renamed
 from redalign_jax.errors import UserError
 from redalign_jax.fields import FIELDS
 
@@ -139,7 +139,8 @@ def _named(held: Any, names: Any, prefix: str) -> None:
         raise UserError(f"{prefix[:-1] or 'config'}: {fields.shown(held)} is no section of fields")
     for name in held:
         if name not in names:
-            raise UserError(f"unknown config field: config.{prefix}{name}")
+            also = renamed.hint(f"{prefix}{name}")
+            raise UserError(f"unknown config field: config.{prefix}{name}{also}")
     for name in names:
         if name not in held:
             raise UserError(f"{prefix}{name}: is missing")
@@ -150,7 +151,7 @@ def _data(held: Any) -> dict[str, Any]:
     source = held.get("source", "") if isinstance(held, (ConfigDict, Mapping)) else ""
     if not isinstance(source, str):
         raise UserError(f"data.source: {fields.shown(source)} is not a text")
-    defaults = sources.module(source).defaults() if source else {}
+    defaults = sources.defaults(source) if source else {}
     _named(held, defaults or ("source",), "data.")
     found = {}
     for name in held:

@@ -211,9 +211,11 @@ def test_an_advice_says_all_that_is_needed_to_follow_it():
         "a: align, λ = 16 (2 to 32 do not differ clearly); expected change +3.1 points of accuracy "
         "(95 % interval +1.0 to +5.2)",
         "b: do not align, λ = 0. It did worse: −2.",
-        "schedule: alignment is on for the first 50% of training, then off (hyper.align_fraction=0.5)",
+        "schedule: alignment is on for the first 50% of training, then off "
+        "(hyper.align_fraction=0.5)",
         "temperature: 1 (hyper.temperature)",
-        "negatives: pairs that share their label are not pushed apart (hyper.false_negative_weight=1)",
+        "negatives: pairs that share their label are not pushed apart "
+        "(hyper.false_negative_weight=1)",
     ]
     found["encoders"].pop("a")
     said = explain.text(found | {"config": {"hyper": hyper}})

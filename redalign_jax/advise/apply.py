@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from redalign_jax import renamed
 from redalign_jax.config import ADVISED
 from redalign_jax.errors import UserError
 
@@ -28,7 +29,7 @@ def apply(config: ConfigDict, path: str | Path) -> ConfigDict:
     """
     try:
         found = json.loads(Path(path).read_text())["config"]
-        names, hyper = list(found["modalities"]), found["hyper"]
+        names, hyper = list(found["modalities"]), renamed.config({"hyper": found["hyper"]})["hyper"]
         strengths = tuple(tuple(float(v) for v in each) for each in hyper["strength"])
         own = {name: tuple(float(v) for v in hyper[name]) for name in ADVISED if name != "strength"}
     except OSError as error:

@@ -54,7 +54,8 @@ def kinds(
             raise UserError(f"encoder.kind: {kind!r} does not read {name!r}, which is {form}")
         if kind == "cnn" and min(x.shape[1:3]) < 2 ** len(config.hidden_sizes):
             raise UserError(
-                f"encoder.hidden_sizes: {len(config.hidden_sizes)} stages halve the images of {name!r}, "
+                f"encoder.hidden_sizes: {len(config.hidden_sizes)} stages halve the images of "
+                f"{name!r}, "
                 f"{x.shape[1]}×{x.shape[2]}, to nothing"
             )
         found.append(kind)

@@ -27,7 +27,7 @@ class Recipe(NamedTuple):
     Attributes:
       folds: parts of the data; each is judged by classifiers trained on the others.
       ensemble_size: partitions and inits whose log-probabilities are averaged.
-      widths: hidden widths of the MLP.
+      hidden_sizes: hidden widths of the MLP.
       steps: optimiser steps of a classifier, rounded up to a multiple of 10; the best of the 10
         moments is kept.
       batch: examples per step.
@@ -37,7 +37,7 @@ class Recipe(NamedTuple):
 
     folds: int = 5
     ensemble_size: int = 2
-    widths: tuple[int, ...] = (64,)
+    hidden_sizes: tuple[int, ...] = (64,)
     steps: int = 400
     batch: int = 128
     learning_rate: float = 5e-3
@@ -45,7 +45,7 @@ class Recipe(NamedTuple):
 
 
 def steps(recipe: Recipe) -> int:
-    """Optimiser steps of the classifiers of one input, all folds and ensemble_size."""
+    """Optimiser steps of the classifiers of one input, all folds and members."""
     return recipe.folds * recipe.ensemble_size * _rounded(recipe)
 
 
@@ -82,7 +82,7 @@ def partitions(
       y: (n,) classes of all the data. Where every row is a group of its own, shapes follow from n:
         all choices of rows share a program. Larger groups are rounded up, to share one mostly.
       group: (n,) numbers of the rows' groups.
-      recipe: folds and ensemble_size are read.
+      recipe: `folds` and `ensemble_size` are read.
       rng: draws it all.
 
     Raises:
@@ -166,7 +166,7 @@ def log_posteriors(
 ) -> np.ndarray:
     """Calibrated log p(y | x_i) of every row in `parts`, from classifiers that never saw row i.
 
-    The ensemble_size' log-probabilities are averaged. Then two numbers are chosen by the mean
+    The members' log-probabilities are averaged. Then two numbers are chosen by the mean
     log-probability of the labels: the moment of training, of LOOKS, and b ≥ 0 in
     p(y | x) ∝ π_y (p̂(y | x) / π_y)^b, π the class proportions. b undoes overconfidence; at b = 0
     nothing is known but π, so that what the classifier knows is never below 0.

@@ -177,7 +177,7 @@ def work(
 ) -> tuple[int, int]:
     """Optimiser steps that `estimate_pairs` takes with these options, and classifiers it trains."""
     how = Recipe(**recipe)
-    inputs = (resamples + 1) * (modalities + math.comb(modalities, 2))
+    inputs = (n_resamples + 1) * (modalities + math.comb(modalities, 2))
     return inputs * crossfit.steps(how), inputs * how.folds * how.ensemble_size
 
 
@@ -239,7 +239,7 @@ def estimate_pairs(
         entropy = found.entropy if not number else entropy
         return _decomposed(found, pairs, most)
 
-    found = np.stack([fit(number) for number in range(resamples + 1)])
+    found = np.stack([fit(number) for number in range(n_resamples + 1)])
     least = intervals.resolution(len(np.unique(group)), classes)
     low, high = intervals.ends(found[0], found[1:], least, entropy)
     return {
@@ -292,7 +292,7 @@ def estimate(
     information that may be 0 is anything in [0, 1]. Class proportions are taken as given; new rows
     of the same kind are what the intervals speak of.
 
-    Measured (`benchmarks/pid_estimate.py`, samples of `redundancy_bits`, R = 0..8): R/(R+U1+U2+S)
+    Measured (`experiments/pid_estimate.py`, samples of `redundancy_bits`, R = 0..8): R/(R+U1+U2+S)
     is off by 0.017 on average at n = 2,000 (54 tasks) and by 0.005 at 10,000 (27 tasks). At 2,000
     the intervals of the four atoms hold the exact value, to 0.001 nats, in 93 % of cases: R 91, U1
     93, U2 89, S 98; of I12 in 98 %, of the shared fractions in 93 and 85 %. They are a little short
@@ -311,7 +311,8 @@ def estimate(
         well.
       bins: quantile bins of a floating-point y; fewer where values repeat.
       n_resamples: halves for the intervals; each costs as much as the estimate.
-      **recipe: fields of `crossfit.Recipe`: folds, ensemble_size, widths, steps, batch, learning_rate,
+      **recipe: fields of `crossfit.Recipe`: folds, ensemble_size, hidden_sizes, steps, batch,
+        learning_rate,
         weight_decay.
 
     Returns:
@@ -321,6 +322,6 @@ def estimate(
       UserError: y with one class, with more than 64, or with fewer examples or groups of a class
         than folds; nan or inf; lengths that differ; no numbers; an impossible option.
     """
-    options = {"groups": groups, "clusters": clusters, "bins": bins, "n_resamples": resamples}
+    options = {"groups": groups, "clusters": clusters, "bins": bins, "n_resamples": n_resamples}
     options |= recipe
     return estimate_pairs((x1, x2), y, key, **options)[0, 1]

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
+from redalign_jax import renamed
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import workdir
 
@@ -122,7 +123,7 @@ def load(path: Path) -> pd.DataFrame:
         frame = table.to_pandas()
         if shape and (shape != _shape(table) or list(frame.columns) != table.column_names):
             raise ValueError("rows or columns have changed")
-        return frame
+        return frame.rename(columns=renamed.COLUMNS)
     except MemoryError:
         raise
     except Exception as error:  # pyarrow has many of its own
@@ -172,7 +173,7 @@ def _from_csv(folder: Path, name: str) -> pd.DataFrame | None:
     except (OSError, ValueError):
         return None
     whole = bool(len(table)) and not table.isna().any(axis=None)  # not cut inside a row
-    return table.apply(_typed) if whole else None
+    return table.apply(_typed).rename(columns=renamed.COLUMNS) if whole else None
 
 
 def _typed(texts: pd.Series) -> pd.Series:

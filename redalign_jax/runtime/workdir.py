@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from redalign_jax import renamed
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import locks, processes
 
@@ -111,6 +112,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text())
         found["config"]["data"], found["config"]["hyper"]  # noqa: B018
+        found["config"] = renamed.config(found["config"])
     except FileNotFoundError:
         raise UserError(f"workdir: {workdir} holds no config.json") from None
     except OSError as error:

@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
-from redalign_jax import alignment
+from redalign_jax import alignment, pid
 from redalign_jax import config as configs
 from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import coordination, devices, processes, results
@@ -259,7 +259,8 @@ def _known(block: Block) -> tuple[Table, pd.DataFrame, np.ndarray]:
     for c in dict.fromkeys(c for c, _ in block.units):
         task = block.tasks.get(c) or block.group.cells[c].load()
         known[c], scale[c] = dict(task.known), task.target_scale
-        facts[c] = task.facts() | {"resplit": task.resplit, "fixed_test": task.fixed_test}
+        exact = pid.columns(task.modalities, task.joint)
+        facts[c] = exact | {"resplit": task.resplit, "fixed_test": task.fixed_test}
         if task.classes:
             known[c] |= {(name, "majority"): task.majority for name in task.modalities}
     rows = [known[c] for c, _ in block.units]

@@ -28,7 +28,7 @@ class Cell:
 
     Attributes:
       place: its number in the grid.
-      columns: task axes, `embedding` if it is swept, and seed, as columns of the results.
+      columns: task axes, `embed_dim` if it is swept, and seed, as columns of the results.
       source: gives the task, of the seed.
       seed: of samples, splits, init and batches.
       embedding: dimensions of the embedding.

@@ -80,8 +80,8 @@ def train(
     then, here = ((p["layout"], p["chunk"]) for p in (plan, now))
     if then != here:
         logging.warning(
-            "begun on %s (sweep.runs_per_device=%d), goes on with %s (sweep.runs_per_device=%d): the results will not "
-            "be bit-identical to those of a sweep that was not interrupted",
+            "begun on %s (sweep.runs_per_device=%d), goes on with %s (sweep.runs_per_device=%d): "
+            "the results will not be bit-identical to those of a sweep that was not interrupted",
             *then,
             *here,
         )

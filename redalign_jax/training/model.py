@@ -34,8 +34,8 @@ class Hyper(NamedTuple):
       weight_decay: decoupled, on kernels only.
       align_fraction: part of training, in [0, 1], during which alignment is on.
       aligned_share: part of the embedding's dimensions, in [0, 1], that is aligned.
-      false_negative_weight: κ in [0, 1], how far pairs that probably share their label are taken out of the
-        negatives; see `alignment.negative_weights`.
+      false_negative_weight: κ in [0, 1], how far pairs that probably share their label are taken
+        out of the negatives; see `alignment.negative_weights`.
     """
 
     strength: Array

@@ -6,13 +6,14 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.exact import exact
 from helpers.shell import command, refused
 from helpers.small import experiment
 from ml_collections import ConfigDict
 
 from redalign_jax import report, sweep
 from redalign_jax.config import base
-from redalign_jax.data.sources import arrays, redundancy_bits
+from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.pid import decomposition
 
@@ -100,7 +101,7 @@ def test_a_sweep_and_a_decomposition_share_a_workdir(tmp_path):
     assert list(table["method"]) == ["estimate", "exact"] * 2
     assert list(table["examples"]) == [64 + 50 + 100, 0] * 2
     for _, row in table[table["method"] == "exact"].iterrows():
-        facts = redundancy_bits.facts(row["task_redundancy"], 0.05, 0)
+        facts = exact(row["task_redundancy"], 0.05, 0)
         assert row["redundancy"] == row["redundancy_low"] == facts["pid_redundancy"]
         assert row["information"] == pytest.approx(row[ATOMS].sum())
         assert row["shared_fraction_second"] == facts["shared_fraction_x2"]

@@ -36,7 +36,7 @@ MEASURES = ("cka", "unbiased_cka", "svcca", "mutual_knn", "cknna")
 CONFIG = {
     "data": {"source": "arrays", "test": 200, "labels": [100]},
     "hyper": {"strength": [0.0, 0.3, 1.0], "temperature": [0.2]},
-    "encoder": {"widths": [8], "embedding": 4},
+    "encoder": {"hidden_sizes": [8], "embed_dim": 4},
     "alignment": {"objective": "info_nce", "projection": []},
     "train": {"steps": 100, "batch": 32},
     "measure": {"neighbours": 10, "examples": 512},

@@ -1,0 +1,62 @@
+"""Old names of fields: one line that names the new one, and what was written by them is read."""
+
+import json
+
+import pandas as pd
+import pytest
+from helpers.commands import python, refused
+from helpers.small import experiment
+from ml_collections import ConfigDict
+
+from redalign_jax import config as configs
+from redalign_jax import fields, renamed, report, sweep
+from redalign_jax.errors import UserError
+from redalign_jax.runtime import results
+
+
+def test_every_new_name_is_a_field_and_no_old_one_is():
+    for old, new in renamed.FIELDS.items():
+        section, _, name = old.partition(".")
+        if section != "data":
+            assert new in fields.FIELDS[section] and name not in fields.FIELDS[section]
+
+
+@pytest.mark.parametrize("old", [f for f in renamed.FIELDS if not f.startswith("data.")])
+def test_an_old_field_is_one_line_that_names_the_new_one(old):
+    section, _, name = old.partition(".")
+    held = ConfigDict(experiment().to_dict())
+    held[section][name] = 1
+    with pytest.raises(UserError, match=f"it is called {section}.{renamed.FIELDS[old]} now$"):
+        configs.check(held)
+
+
+def test_an_old_flag_is_one_line_that_names_the_new_one(tmp_path):
+    flags = ("--config=mfeat", "--config.hyper.debias=1", f"--workdir={tmp_path / 'w'}")
+    done = python("-m", "redalign_jax", *flags)
+    refused(done, "hyper.debias; it is called hyper.false_negative_weight now")
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_workdir_written_by_old_names_is_reported(tmp_path):
+    folder = tmp_path / "old"
+    small = experiment(hyper__align_fraction=(0.5, 1.0), encoder__embed_dim=(2, 4))
+    new = sweep.run(configs.check(small), folder)
+    back = {new: old for old, new in renamed.COLUMNS.items() if new in new_columns(folder)}
+    assert len(back) == 2
+    for name in (results.RESULTS, results.CURVES):
+        table = results.read(folder, name).rename(columns=back)
+        table.to_csv(folder / f"{name}.csv", index=False)
+        results.write_parquet(table, folder / f"{name}.parquet")
+    about = json.loads((folder / "config.json").read_text())
+    for old, now in renamed.FIELDS.items():
+        section, _, name = old.partition(".")
+        if now in about["config"][section]:
+            about["config"][section][name] = about["config"][section].pop(now)
+    (folder / "config.json").write_text(json.dumps(about))
+    report.make(folder)
+    assert "align_until" not in (folder / "report.html").read_text()
+    pd.testing.assert_frame_equal(results.read(folder), new)
+
+
+def new_columns(folder):
+    return list(pd.read_parquet(folder / "results.parquet").columns)
