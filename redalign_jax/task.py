@@ -52,7 +52,7 @@ class Task:
       target_mean, target_scale: of a regression's targets in the user's units, float64; 0 and 1 for
         classes.
       class_names: (classes,) what the user calls class 0, 1, …; None for these numbers.
-      scales: per modality the `data.scaling.Scale` of its arrays, so that new rows can be put on it;
+      scales: per modality the `data.scaling.Scale` of its arrays, to put new rows on it;
         None where they are as the source gives them, () where all are.
       resplit: n_test / (N − n_test) where every seed splits the same N rows, so that seeds are not
         independent; 0 where every seed draws rows of its own. A column of the results.

@@ -11,7 +11,7 @@ from redalign_jax.task import lengths
 CLIP = 30.0  # standard deviations that an input may lie from the mean
 FEWEST = 10  # training rows from which on one of them cannot be a column's whole spread
 _NUMBERS = 2**20  # float64 numbers at a time
-_NOT_PADDING = 1e-6
+NOT_PADDING = 1e-6
 
 
 class Scale(NamedTuple):
@@ -127,7 +127,7 @@ def _sequences(x: np.ndarray, ends: np.ndarray, scale: Scale) -> tuple[np.ndarra
     # A last step that is zero by chance would be taken for padding.
     last = np.flatnonzero(ends)
     last = last[~z[last, ends[last] - 1].any(axis=1)]
-    z[last, ends[last] - 1, 0] = _NOT_PADDING
+    z[last, ends[last] - 1, 0] = NOT_PADDING
     return z, touched
 
 
