@@ -180,7 +180,7 @@ def decompose(
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(200) % 2
     >>> data = arrays({name: y[:, None] + rng.normal(size=(200, 3)) for name in "ab"}, y)
-    >>> small = {"folds": 2, "members": 1, "steps": 10, "resamples": 0}
+    >>> small = {"folds": 2, "ensemble_size": 1, "steps": 10, "n_resamples": 0}
     >>> decompose(data, progress=False, decompose=small)[["first", "second"]].values.tolist()
     [['a', 'b']]
     """
@@ -217,7 +217,7 @@ def advise(
     >>> rng = np.random.default_rng(0)
     >>> y = np.arange(24) % 2
     >>> data = arrays({name: y[:, None] + rng.normal(size=(24, 3)) for name in "ab"}, y)
-    >>> small = {"folds": 2, "members": 1, "steps": 10, "resamples": 0}
+    >>> small = {"folds": 2, "ensemble_size": 1, "steps": 10, "n_resamples": 0}
     >>> advise(data, minutes=0.01, progress=False, decompose=small).verdicts
     {'a': 'undecided', 'b': 'undecided'}
     """

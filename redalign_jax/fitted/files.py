@@ -50,8 +50,8 @@ def save(model: Model, folder: Path) -> Path:
         workdir.write(weights, lambda p: p.write_bytes(content))
         workdir.write_json(folder / JSON, about | {"sha256": _seal(about)})
     except UserError as error:
-        if new:
-            weights.unlink(missing_ok=True)
+        if new and weights.exists():
+            weights.unlink()
         if not there and folder.is_dir():
             os.rmdir(folder)
         raise UserError(str(error).replace("workdir:", "model:", 1)) from None

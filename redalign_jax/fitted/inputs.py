@@ -48,7 +48,7 @@ def count(name: str, x: Any) -> int:
     Raises:
       UserError: it has none.
     """
-    shape = np.shape(x) if isinstance(x, (list, tuple)) else getattr(x, "shape", ())
+    shape = (len(x),) if isinstance(x, (list, tuple)) else getattr(x, "shape", ())
     if not shape:
         raise UserError(f"{name!r}: give rows, an array of shape (n, ...)")
     return shape[0]
