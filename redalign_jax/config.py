@@ -101,6 +101,17 @@ def settings(config: ConfigDict) -> list[dict[str, Any]]:
     return [*grid, grid[0] | BALANCED] if config.sweep.balanced else grid
 
 
+def mechanism(config: ConfigDict, classes: int) -> ConfigDict:
+    """`config` with the balanced mechanism as its one setting, for labels of so many classes."""
+    own = Experiment(config.to_dict())
+    for name, value in BALANCED.items():
+        aware = name == "false_negative_weight"
+        known = classes and own.alignment.objective != "vicreg"
+        own.hyper[name] = (0.0 if aware and not known else value,)
+    own.sweep.balanced = False
+    return own.lock()
+
+
 def swept(hyper: ConfigDict) -> list[str]:
     """Hyperparameters of several values, strength left aside: columns of the results."""
     return [name for name, values in hyper.items() if name != "strength" and len(values) > 1]

@@ -49,6 +49,9 @@ class Task:
         it.
       target_mean, target_scale: of a regression's targets in the user's units, float64; 0 and 1 for
         classes.
+      class_names: (classes,) what the user calls class 0, 1, …; None for these numbers.
+      scales: per modality the `data.scaling.Scale` of its arrays, to put new rows on it;
+        None where they are as the source gives them, () where all are.
       resplit: n_test / (N − n_test) where every seed splits the same N rows, so that seeds are not
         independent; 0 where every seed draws rows of its own. A column of the results.
       fixed_test: whether the test rows are the same for every seed. A column of the results.
@@ -65,6 +68,8 @@ class Task:
     kinds: tuple[str, ...] = ()
     target_mean: float = 0.0
     target_scale: float = 1.0
+    class_names: np.ndarray | None = None
+    scales: tuple[Any, ...] = ()
     resplit: float = 0.0
     fixed_test: bool = False
 

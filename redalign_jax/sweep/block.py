@@ -89,6 +89,10 @@ class BlockState(NamedTuple):
     curves: TrainMetrics
 
 
+# What is done with the trained states of a block, on the devices; runs that only fill it are in it.
+Keep = Callable[[Block, State], None]
+
+
 def compiled(
     config: ConfigDict, group: Group, setting_count: int, chunk: int = 0, shape: Shape | None = None
 ) -> Program:
@@ -133,6 +137,7 @@ def train(
     after: Callable[[BlockState], None],
     carry: BlockState | None = None,
     around: Callable[[], AbstractContextManager] = nullcontext,
+    keep: Keep | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Trains a block to its end and measures it.
 
@@ -141,6 +146,7 @@ def train(
       after: called with the carry after every segment.
       carry: to go on from; None starts.
       around: gives a context in which each segment is trained.
+      keep: called with what was trained, before it is measured.
 
     Returns:
       See `finish`.
@@ -152,6 +158,8 @@ def train(
         with around():
             carry = advance(block, inputs, carry)
         after(carry)
+    if keep:
+        keep(block, carry.state)
     return finish(block, inputs, carry)
 
 

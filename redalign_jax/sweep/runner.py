@@ -20,7 +20,7 @@ from redalign_jax.runtime import coordination, devices, processes
 from redalign_jax.runtime.preemption import Stopped
 from redalign_jax.runtime.progress import Progress
 from redalign_jax.sweep import block, grid, shards
-from redalign_jax.sweep.block import Block, BlockState
+from redalign_jax.sweep.block import Block, BlockState, Keep
 from redalign_jax.sweep.checkpoint import Checkpoints
 from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.profiling import profiled
@@ -39,6 +39,7 @@ class _Sweep:
       asked: whether this process was asked to stop.
       checkpoints: of the block in progress.
       shown: how far it is.
+      keep: see `block.train`.
       segments: numbers of the segments to come.
     """
 
@@ -49,6 +50,7 @@ class _Sweep:
     asked: Callable[[], bool]
     checkpoints: Checkpoints
     shown: Progress
+    keep: Keep | None = None
     segments: Iterator[int] = field(default_factory=itertools.count)
 
 
@@ -58,6 +60,7 @@ def train(
     groups: list[Group],
     asked: Callable[[], bool],
     progress: bool | None,
+    keep: Keep | None = None,
 ) -> None:
     """Trains what is not finished yet and makes the tables of the workdir.
 
@@ -67,6 +70,7 @@ def train(
       groups: the grid.
       asked: whether this process was asked to stop.
       progress: see `Progress`.
+      keep: called with every block's trained states before its runs count as finished.
 
     Raises:
       UserError: the workdir cannot be written any more, or memory does not suffice.
@@ -100,7 +104,7 @@ def train(
         coordination.telling(),
     ):
         width = devices.mesh(config.sweep.batch_shards).shape[devices.RUNS]
-        sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown)
+        sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown, keep)
         for number, group in enumerate(groups):
             if not done.issuperset(_places(group, count)):
                 _halving(partial(_train_group, sweep, str(number), group), plan, str(number), width)
@@ -122,7 +126,8 @@ def _train_group(sweep: _Sweep, number: str, group: Group, chunk: int) -> None:
         carry = sweep.checkpoints.restore(part)
         if carry:
             sweep.shown.skip(part.columns.size * carry.step)
-        tables = block.train(part, partial(_after, sweep, part), carry, partial(_around, sweep))
+        after, around = partial(_after, sweep, part), partial(_around, sweep)
+        tables = block.train(part, after, carry, around, sweep.keep)
         processes.agree(lambda t=tables: shards.add(sweep.folder, *t))
         sweep.done.update(part.places.ravel().tolist())
 

@@ -172,7 +172,7 @@ def load(config: ConfigDict, seed: int) -> Task:
     home = manual.prepare(
         builder(name), [file], "MultiBench's file", config.manual_dir, config.data_dir
     )
-    x, y, parts = _ready(home, prepared.used(home))
+    x, scales, y, parts = _ready(home, prepared.used(home))
     task = splits.make_split_task(
         {name: x[name] for name in names},
         y,
@@ -180,19 +180,21 @@ def load(config: ConfigDict, seed: int) -> Task:
         labels=config.labels,
         seed=seed,
         source=name,
+        scales=scales,
     )
     return replace(task, fixed_test=True)
 
 
 @functools.lru_cache(maxsize=1)  # the published splits are the same for every seed
-def _ready(home: Path, written: int) -> tuple[Arrays, np.ndarray, list[np.ndarray]]:
+def _ready(
+    home: Path, written: int
+) -> tuple[Arrays, dict[str, scaling.Scale], np.ndarray, list[np.ndarray]]:
     del written
     arrays, parts = prepared.read_splits(home, [*MODALITIES, "steps", "label"], SPLITS)
-    x = {
-        name: scaling.sequences(arrays[name], arrays["steps"], parts[0])
-        for name in ("vision", "audio")
-    }
-    return x | {"text": arrays["text"]}, arrays["label"], parts
+    x, scales = {"text": arrays["text"]}, {}
+    for name in ("vision", "audio"):
+        x[name], scales[name] = scaling.sequences(arrays[name], arrays["steps"], parts[0])
+    return x, scales, arrays["label"], parts
 
 
 def clean(content: Any, sentiment: bool, path: Path) -> dict[str, Arrays]:
