@@ -27,7 +27,7 @@ class Recipe(NamedTuple):
     Attributes:
       folds: parts of the data; each is judged by classifiers trained on the others.
       ensemble_size: partitions and inits whose log-probabilities are averaged.
-      widths: hidden widths of the MLP.
+      hidden_sizes: hidden widths of the MLP.
       steps: optimiser steps of a classifier, rounded up to a multiple of 10; the best of the 10
         moments is kept.
       batch: examples per step.
@@ -37,7 +37,7 @@ class Recipe(NamedTuple):
 
     folds: int = 5
     ensemble_size: int = 2
-    widths: tuple[int, ...] = (64,)
+    hidden_sizes: tuple[int, ...] = (64,)
     steps: int = 400
     batch: int = 128
     learning_rate: float = 5e-3
