@@ -6,6 +6,8 @@ data = ra.arrays({"vision": vision, "text": text}, labels)
 print(ra.advise(data, minutes=2))
 results = ra.sweep(data, strength=[0, 0.3, 1, 3], seeds=8)
 results.best()
+model = ra.fit(data, strength={"vision": 1, "text": 0})
+model.embed("vision", vision)
 """
 
 from importlib import import_module
@@ -14,24 +16,39 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from redalign_jax.api import Advice, Results, advise, arrays, decompose, inspect, report, sweep
+    from redalign_jax.api import (
+        Advice,
+        Results,
+        advise,
+        arrays,
+        decompose,
+        fit,
+        inspect,
+        load,
+        report,
+        sweep,
+    )
     from redalign_jax.data.memory import Dataset
     from redalign_jax.errors import UserError
+    from redalign_jax.fitted.model import Model
 
 __all__ = [
     "Advice",
     "Dataset",
+    "Model",
     "Results",
     "UserError",
     "advise",
     "arrays",
     "decompose",
+    "fit",
     "inspect",
+    "load",
     "report",
     "sweep",
 ]
 
-_FROM = {"Dataset": "data.memory", "UserError": "errors"}
+_FROM = {"Dataset": "data.memory", "Model": "fitted.model", "UserError": "errors"}
 _ROOMS = ("advise", "report", "sweep")  # packages and functions in one, see `rooms`
 
 

@@ -1,5 +1,6 @@
 """From arrays, or an experiment, to answers: what a notebook calls, and the command line too."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from redalign_jax.runtime import processes, results, workdir
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from redalign_jax.fitted.model import Model
 
 Strength = float | Sequence[float] | Mapping[str, float]
 
@@ -302,6 +305,87 @@ def _keep(lines: list[str], folder: Path) -> None:
         workdir.write_json(folder / look.FILE, lines)
 
 
+def fit(
+    data: Dataset | ConfigDict | str,
+    setting: "Advice | Strength | str | Path | None" = None,
+    *,
+    strength: Strength | str | None = None,
+    seeds: int | None = 5,
+    workdir: str | Path | None = None,
+    progress: bool | None = None,
+    **fields: Any,
+) -> "Model":
+    """Trains encoders at one setting with several seeds, and keeps the best by validation.
+
+    Args:
+      data: as of `sweep`, one task. All of its labels are taken, unless `data__labels` says
+        otherwise; the validation part stops training early, the test part is only looked at.
+      setting: what to train: an advice (or the path of an advice.json), or a strength.
+      strength: λ for all encoders, one λ per modality as a tuple or by name, or "balanced", the
+        balanced mechanism. Give this or `setting`; with neither, the experiment has to have one.
+      seeds: number of splits, inits and batch orders; None as the experiment says.
+      workdir: folder of the results and of `model/`; one that holds them is read. None as of
+        `sweep`.
+      progress: as of `sweep`.
+      **fields: of the experiment, as of `sweep`.
+
+    Returns:
+      The model; `model.about` says how much seeds differ, and `model.save` writes it.
+
+    Raises:
+      UserError: a field, data or workdir that cannot be used, before anything is compiled.
+      runtime.preemption.Stopped: SIGTERM or Ctrl-C came, and everything is saved.
+
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.array(["cat", "dog"])[np.arange(200) % 2]
+    >>> view = {name: (y == "dog")[:, None] + rng.normal(size=(200, 3)) for name in "ab"}
+    >>> small = {"train__steps": 10, "train__evaluations": 2, "encoder__embed_dim": 4}
+    >>> model = fit(arrays(view, y), strength={"a": 1, "b": 0}, progress=False, **small)
+    >>> model.embed("a", view["a"][:5]).shape
+    (5, 4)
+    >>> sorted(set(model.predict("b", view["b"]).tolist()))
+    ['cat', 'dog']
+    """
+    from redalign_jax.fitted import train
+
+    if setting is not None and strength is not None:
+        raise UserError("fit: give an advice or a strength, not both")
+    setting = strength if setting is None else setting
+    config, load = _experiment(data, fields if seeds is None else {**fields, "sweep__seeds": seeds})
+    if "data__labels" not in fields and "labels" not in fields.get("data", {}):
+        config = _all_labels(config)
+    path = isinstance(setting, (str, Path)) and setting != BALANCED
+    if isinstance(setting, Advice) or path or (setting is None and config.advice):
+        from redalign_jax.advise import apply
+
+        advice = setting.folder / ADVICE if isinstance(setting, Advice) else setting
+        config = apply(config, advice or config.advice)
+        config.hyper.strength = config.hyper.strength[-1:]
+    elif setting is not None or config.sweep.balanced:
+        names, classes = _first_task(config, load)
+        if setting is None or setting == BALANCED:
+            config = configs.mechanism(config, classes)
+        else:
+            config.hyper.strength = _strengths((setting,), names)
+    config = train.check(config)
+    home = _Home(workdir)
+    return train.fit(config, home.folder, progress, load)
+
+
+def load(folder: str | Path) -> "Model":
+    """The model that `model.save` wrote; nothing in the folder is run or unpickled.
+
+    Args:
+      folder: a folder with a `model.json`.
+
+    Raises:
+      UserError: there is no model, it is damaged, or of a later version.
+    """
+    from redalign_jax.fitted import files
+
+    return files.load(Path(folder))
+
+
 def report(folder: str | Path) -> Path:
     """Draws the report of what a workdir holds, without training.
 
@@ -320,7 +404,7 @@ def report(folder: str | Path) -> Path:
     return Path(folder) / "report.html"
 
 
-ADVICE = "advice.json"
+ADVICE, BALANCED = "advice.json", "balanced"
 OWN = ("arrays", "tfds")  # sources of data that a user brings
 
 
@@ -507,6 +591,22 @@ def _experiment(
     return config, load
 
 
+def _all_labels(config: ConfigDict) -> ConfigDict:
+    """`config` on all labels there are; a source that draws its `pairs` has those it says."""
+    held = config.data.get("labels")
+    if held is None or "pairs" in config.data or held in (0, (0,)):
+        return config
+    config.data.labels = 0
+    logging.warning("data.labels: fit takes all there are")
+    return config
+
+
+def _first_task(config: ConfigDict, load: Load | None) -> tuple[tuple[str, ...], int]:
+    """Modalities and number of classes of the first task."""
+    task = configs.points(config, load)[0][1](config.sweep.first_seed)
+    return task.modalities, task.classes
+
+
 def _strengths(strength: Any, data: Any) -> tuple:
     """The field `hyper.strength`: entries by name become tuples in the order of the modalities."""
     several = isinstance(strength, (Sequence, np.ndarray)) and not isinstance(strength, str)
@@ -514,7 +614,8 @@ def _strengths(strength: Any, data: Any) -> tuple:
     def one(entry: Any) -> Any:
         if not isinstance(entry, Mapping):
             return tuple(entry) if isinstance(entry, (list, np.ndarray)) else entry
-        names = data.modalities if isinstance(data, Dataset) else tuple(entry)
+        names = data.modalities if isinstance(data, Dataset) else data
+        names = tuple(names if isinstance(names, tuple) else entry)
         if set(names) != set(entry):
             raise UserError(f"strength: {dict(entry)} is not one λ each for {', '.join(names)}")
         return tuple(entry[name] for name in names)

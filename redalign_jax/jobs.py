@@ -48,6 +48,14 @@ def run_inspect(config: ConfigDict | None, folder: Path | None) -> None:
     print(api.inspect(_needs(config)))
 
 
+def run_fit(config: ConfigDict | None, folder: Path) -> None:
+    """Trains one setting, or what was advised, and keeps the best encoders in WORKDIR/model."""
+    from redalign_jax.fitted import train
+
+    model = api.fit(_needs(config), seeds=None, workdir=folder)
+    print(f"{train.summary(model)}\nmodel: {folder / train.MODEL}")
+
+
 def run_report(config: ConfigDict | None, folder: Path) -> None:
     """Draws the report of what the workdir holds, without training; prints the short table."""
     from redalign_jax import report
@@ -64,6 +72,7 @@ JOBS: dict[str, Callable[[ConfigDict | None, Path], None]] = {
     "sweep": run_sweep,
     "decompose": run_decompose,
     "advise": run_advise,
+    "fit": run_fit,
     "report": run_report,
     "inspect": run_inspect,
 }

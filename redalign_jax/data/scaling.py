@@ -11,7 +11,19 @@ from redalign_jax.task import lengths
 CLIP = 30.0  # standard deviations that an input may lie from the mean
 FEWEST = 10  # training rows from which on one of them cannot be a column's whole spread
 _NUMBERS = 2**20  # float64 numbers at a time
-_NOT_PADDING = 1e-6
+NOT_PADDING = 1e-6
+
+
+class Scale(NamedTuple):
+    """How numbers are standardised, of any row: z = (x - mean) / spread, clipped at ± `CLIP`.
+
+    Attributes:
+      mean: (d,) float64, per column of a vector, channel of an image, feature of a sequence.
+      spread: (d,) float64, the standard deviation; 0 where a column is set to 0.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
 
 
 class Touched(NamedTuple):
@@ -39,24 +51,40 @@ def standardise(x: np.ndarray, kind: str, train: np.ndarray) -> tuple[np.ndarray
       kind: of `kinds.KINDS`.
       train: the rows over which μ and σ (of the population, ddof = 0) are taken.
     """
+    return apply(x, kind, measure(x, kind, train))
+
+
+def measure(x: np.ndarray, kind: str, train: np.ndarray) -> Scale | None:
+    """The scale of the rows `train`; None for levels and tokens. See `standardise`."""
     if kind == "tokens" or (kind == "image" and x.dtype == np.uint8):
+        return None
+    if kind == "image":
+        return _scale(x[train].reshape(-1, x.shape[-1]))
+    if kind == "sequence":
+        return _scale(_steps(x, lengths(x), train))
+    return _scale(x[train])
+
+
+def apply(x: np.ndarray, kind: str, scale: Scale | None) -> tuple[np.ndarray, Touched]:
+    """Rows, of training or new, on a scale of `measure`; None leaves them as they are."""
+    if scale is None:
         return x, Touched()
     if kind == "image":
-        pixels = (-1, x.shape[-1])
-        z, touched = _columns(x.reshape(pixels), x[train].reshape(pixels))
+        z, touched = _columns(x.reshape(-1, x.shape[-1]), scale)
         return z.reshape(x.shape), touched
     if kind == "sequence":
-        return _sequences(x, lengths(x), train)
-    return _columns(x, x[train])
+        return _sequences(x, lengths(x), scale)
+    return _columns(x, scale)
 
 
 def modalities(
     x: Mapping[str, np.ndarray], kinds: Mapping[str, str], train: np.ndarray, source: str
-) -> dict[str, np.ndarray]:
-    """Every modality standardised as suits its kind, and a line on what could not be kept."""
-    found = {}
+) -> tuple[dict[str, np.ndarray], dict[str, Scale | None]]:
+    """Every modality standardised as suits its kind, its scale, and a line on what is not kept."""
+    found, scales = {}, {}
     for name, value in x.items():
-        found[name], touched = standardise(value, kinds[name], train)
+        scales[name] = measure(value, kinds[name], train)
+        found[name], touched = apply(value, kinds[name], scales[name])
         parts = []
         if touched.constant:
             parts.append(f"{touched.constant} columns of no known scale in training are set to 0")
@@ -68,15 +96,10 @@ def modalities(
         if parts:
             line = f"{source}: {name!r}, at the first seed that has such: {', '.join(parts)}"
             notes.once(line, f"{source} {name} scaled")
-    return found
+    return found, scales
 
 
-def columns(x: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Vectors (n, ...), per column; see `standardise`."""
-    return _columns(x, x[train])[0]
-
-
-def sequences(x: np.ndarray, lengths: np.ndarray, train: np.ndarray) -> np.ndarray:
+def sequences(x: np.ndarray, lengths: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, Scale]:
     """Sequences (n, t, d), per feature over all steps; padding becomes zero; see `standardise`.
 
     Args:
@@ -85,39 +108,49 @@ def sequences(x: np.ndarray, lengths: np.ndarray, train: np.ndarray) -> np.ndarr
       train: the sequences over which μ and σ are taken.
 
     Returns:
-      (n, t, d) float32, see `Split.x`.
+      (n, t, d) float32, see `Split.x`; and the scale.
     """
-    return _sequences(x, lengths, train)[0]
+    scale = _scale(_steps(x, lengths, train))
+    return _sequences(x, lengths, scale)[0], scale
 
 
-def _sequences(x: np.ndarray, ends: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, Touched]:
+def _steps(x: np.ndarray, ends: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(steps, d) the real steps of some of the rows, whose order is nothing."""
+    here = np.isin(np.arange(len(x)), rows)
+    return x[here][np.arange(x.shape[1]) < ends[here, None]]
+
+
+def _sequences(x: np.ndarray, ends: np.ndarray, scale: Scale) -> tuple[np.ndarray, Touched]:
     real = np.arange(x.shape[1]) < ends[:, None]
     z = np.zeros(x.shape, np.float32)
-    steps = x[real]
-    of_train = np.repeat(np.isin(np.arange(len(x)), train), real.sum(axis=1))
-    z[real], touched = _columns(steps, steps[of_train])
+    z[real], touched = _columns(x[real], scale)
     # A last step that is zero by chance would be taken for padding.
     last = np.flatnonzero(ends)
     last = last[~z[last, ends[last] - 1].any(axis=1)]
-    z[last, ends[last] - 1, 0] = _NOT_PADDING
+    z[last, ends[last] - 1, 0] = NOT_PADDING
     return z, touched
 
 
-def _columns(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, Touched]:
-    """`train`: the training rows of x."""
-    flat = x.reshape(len(x), -1)
+def _scale(train: np.ndarray) -> Scale:
+    """Of the training rows."""
     mean, std, farthest = _moments(train.reshape(len(train), -1))
     # What is below the resolution of the type is rounding noise of a constant, not a spread.
-    resolution = np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps
+    resolution = np.finfo(train.dtype if train.dtype.kind == "f" else np.float64).eps
     constant = std <= resolution * np.abs(mean)
     # One row of m at δ from the others lies √(m-1) σ from the mean, the farthest possible.
     if len(train) >= FEWEST:
         constant |= farthest**2 >= (1 - 1e-6) * (len(train) - 1) * std**2
-    scale = np.where(constant, 1.0, std)
+    return Scale(mean, np.where(constant, 0.0, std))
+
+
+def _columns(x: np.ndarray, scale: Scale) -> tuple[np.ndarray, Touched]:
+    flat = x.reshape(len(x), -1)
+    constant = scale.spread == 0
+    spread = np.where(constant, 1.0, scale.spread)
     z = np.empty(flat.shape, np.float32)
     clipped = 0
     for rows in _slices(len(flat), max(1, _NUMBERS // max(1, flat.shape[1]))):
-        block = ((flat[rows] - mean) / scale).astype(np.float32)
+        block = ((flat[rows] - scale.mean) / spread).astype(np.float32)
         block[:, constant] = 0
         clipped += int(np.count_nonzero(np.abs(block) > CLIP))
         z[rows] = np.clip(block, -CLIP, CLIP)

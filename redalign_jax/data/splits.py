@@ -106,9 +106,9 @@ def make_task(
     ties = np.random.default_rng([seed, 1])
     labelled, unlabelled = strata.pick(rest, stratum, labels, least, ties)
     # The scale is taken over `rest`, whose order does not depend on `labels`.
-    z = scaling.modalities(x, kinds, np.concatenate([rest, spare]), source)
+    z, scales = scaling.modalities(x, kinds, np.concatenate([rest, spare]), source)
     rows = labelled, np.concatenate([unlabelled, spare]), in_valid, in_test
-    return _task(z, y, classes, rows, kinds=kinds, groups=groups)
+    return _task(z, y, classes, rows, kinds=kinds, groups=groups, scales=scales)
 
 
 def stratified(
@@ -174,6 +174,7 @@ def make_split_task(
     kinds: Mapping[str, str] | None = None,
     groups: np.ndarray | None = None,
     known: np.ndarray | None = None,
+    scales: Mapping[str, scaling.Scale | None] | None = None,
 ) -> Task:
     """A task whose splits are given, and whose inputs are taken as they are.
 
@@ -187,6 +188,7 @@ def make_split_task(
       kinds: name → one of `kinds.KINDS`; None tells by shape and type, `kinds.ready`.
       groups: (n,) numbers, equal for rows that belong together.
       known: (n,) bool, the rows that have a label.
+      scales: name → what `x` was standardised by; a name that is left out is as the source has it.
 
     Returns:
       The task.
@@ -216,7 +218,7 @@ def make_split_task(
     ties = np.random.default_rng([seed, 1])
     labelled, unlabelled = strata.pick(shuffled, stratum, labels, least, ties)
     rows = labelled, np.concatenate([unlabelled, spare]), in_valid, in_test
-    return _task(x, y, classes, rows, kinds=kinds, groups=groups)
+    return _task(x, y, classes, rows, kinds=kinds, groups=groups, scales=scales or {})
 
 
 def _task(
@@ -227,6 +229,7 @@ def _task(
     *,
     kinds: Mapping[str, str] | None,
     groups: np.ndarray | None,
+    scales: Mapping[str, scaling.Scale | None],
 ) -> Task:
     """`rows`: labelled and unlabelled training pairs, validation, test."""
     labelled, unlabelled, in_valid, in_test = rows
@@ -246,6 +249,8 @@ def _task(
         else tuple(groups[part].astype(np.int32) for part in (in_train, in_valid, in_test)),
         target_mean=mean,
         target_scale=scale,
+        class_names=classes if len(classes) else None,
+        scales=tuple(scales.get(name) for name in x),
         resplit=len(in_test) / (len(in_train) + len(in_valid)),
     )
 

@@ -42,6 +42,7 @@ def run(
     folder: str | Path,
     progress: bool | None = None,
     load: Load | None = None,
+    keep: block.Keep | None = None,
 ) -> pd.DataFrame:
     """Runs the whole grid and writes `results`, `curves` (parquet and csv) and `config.json`.
 
@@ -53,6 +54,8 @@ def run(
       folder: the workdir, made if need be; several processes must all see it.
       progress: show a bar; None shows it on a terminal only.
       load: makes the tasks, as of `config.points`.
+      keep: called with every block's trained states before its runs count as finished; not for runs
+        that were finished before.
 
     Returns:
       The results: task axes, seed, hyperparameters, subject, metric, value, diverged.
@@ -75,7 +78,7 @@ def run(
         if processes.agree(lambda: shards.complete(folder)):
             logging.info("%s is finished; its results are read", folder)
         else:
-            runner.train(config, folder, groups, asked, progress)
+            runner.train(config, folder, groups, asked, progress, keep)
         if config.log.tensorboard:
             processes.agree(lambda: _event_files(folder))
         for part in (shards.FOLDER, checkpoint.FOLDER):  # no longer needed

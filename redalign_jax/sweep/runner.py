@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
@@ -21,7 +20,7 @@ from redalign_jax.runtime import coordination, devices, processes
 from redalign_jax.runtime.preemption import Stopped
 from redalign_jax.runtime.progress import Progress
 from redalign_jax.sweep import block, grid, shards
-from redalign_jax.sweep.block import Block, BlockState
+from redalign_jax.sweep.block import Block, BlockState, Keep
 from redalign_jax.sweep.checkpoint import Checkpoints
 from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.profiling import profiled
@@ -40,6 +39,7 @@ class _Sweep:
       asked: whether this process was asked to stop.
       checkpoints: of the block in progress.
       shown: how far it is.
+      keep: see `block.train`.
       segments: numbers of the segments to come.
     """
 
@@ -50,6 +50,7 @@ class _Sweep:
     asked: Callable[[], bool]
     checkpoints: Checkpoints
     shown: Progress
+    keep: Keep | None = None
     segments: Iterator[int] = field(default_factory=itertools.count)
 
 
@@ -59,6 +60,7 @@ def train(
     groups: list[Group],
     asked: Callable[[], bool],
     progress: bool | None,
+    keep: Keep | None = None,
 ) -> None:
     """Trains what is not finished yet and makes the tables of the workdir.
 
@@ -68,13 +70,14 @@ def train(
       groups: the grid.
       asked: whether this process was asked to stop.
       progress: see `Progress`.
+      keep: called with every block's trained states before its runs count as finished.
 
     Raises:
       UserError: the workdir cannot be written any more, or memory does not suffice.
       Stopped: a process was asked to stop, and all is saved.
     """
     count = len(configs.settings(config))
-    runs, steps = sum(len(g.cells) for g in groups) * count, config.train.steps
+    runs, steps = sum(len(_places(g, count)) for g in groups), config.train.steps
     now = {"runs": runs, "settings": count, "shapes": {}}
     now |= {"layout": devices.describe(), "chunk": config.sweep.runs_per_device}
     plan = processes.agree(lambda: shards.plan(folder)) or now
@@ -101,7 +104,7 @@ def train(
         coordination.telling(),
     ):
         width = devices.mesh(config.sweep.batch_shards).shape[devices.RUNS]
-        sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown)
+        sweep = _Sweep(config, folder, plan, done, asked, checkpoints, shown, keep)
         for number, group in enumerate(groups):
             if not done.issuperset(_places(group, count)):
                 _halving(partial(_train_group, sweep, str(number), group), plan, str(number), width)
@@ -123,7 +126,8 @@ def _train_group(sweep: _Sweep, number: str, group: Group, chunk: int) -> None:
         carry = sweep.checkpoints.restore(part)
         if carry:
             sweep.shown.skip(part.columns.size * carry.step)
-        tables = block.train(part, partial(_after, sweep, part), carry, partial(_around, sweep))
+        after, around = partial(_after, sweep, part), partial(_around, sweep)
+        tables = block.train(part, after, carry, around, sweep.keep)
         processes.agree(lambda t=tables: shards.add(sweep.folder, *t))
         sweep.done.update(part.places.ravel().tolist())
 
@@ -150,7 +154,7 @@ def _stop(sweep: _Sweep) -> None:
 
 def _places(group: Group, setting_count: int) -> list[int]:
     """Places in the grid of a group's runs."""
-    every = np.arange(setting_count)
+    every = group.numbers(setting_count)
     return [place for c in group.cells for place in grid.places(c, every, setting_count).tolist()]
 
 

@@ -20,7 +20,7 @@ def test_sequences_are_standardised_over_their_real_steps(n, t, d, seed):
     ends = rng.integers(1, t + 1, n)
     x = rng.normal(50, 3, (n, t, d)).astype(np.float32)  # what stands after the end is arbitrary
     train = rng.permutation(n)[: rng.integers(1, n + 1)]
-    z = scaling.sequences(x, ends, train)
+    z, _ = scaling.sequences(x, ends, train)
     real = [x[i, : ends[i]].astype(np.float64) for i in range(n)]
     steps = np.concatenate([real[i] for i in train])
     mean, std = steps.mean(axis=0), steps.std(axis=0)

@@ -115,8 +115,10 @@ def task(ready: "Ready", config: ConfigDict, seed: int, source: str) -> Task:
         return splits.make_task(ready.x, ready.y, valid=config.valid, test=config.test, **common)
     parts = [np.flatnonzero(ready.split == part) for part in range(3)]
     parts[1:] = [part[ready.known[part]] for part in parts[1:]]
-    x = scaling.modalities(ready.x, ready.kinds, parts[0], source) if len(parts[0]) else ready.x
-    return splits.make_split_task(x, ready.y, parts, **common)
+    x, scales = ready.x, None
+    if len(parts[0]):
+        x, scales = scaling.modalities(ready.x, ready.kinds, parts[0], source)
+    return splits.make_split_task(x, ready.y, parts, scales=scales, **common)
 
 
 class Ready(NamedTuple):

@@ -66,7 +66,7 @@ def load(config: ConfigDict, seed: int) -> Task:
     """
     names = splits.choose(config.modalities, MODALITIES, "avmnist")
     home = manual.prepare(Avmnist, FILES, "MultiBench's file", config.manual_dir, config.data_dir)
-    x, y, parts = _ready(home, prepared.used(home))
+    x, scales, y, parts = _ready(home, prepared.used(home))
     task = splits.make_split_task(
         {name: x[name] for name in names},
         y,
@@ -74,19 +74,21 @@ def load(config: ConfigDict, seed: int) -> Task:
         labels=config.labels,
         seed=seed,
         source="avmnist",
+        scales=scales,
     )
     return replace(task, fixed_test=True)
 
 
 @functools.lru_cache(maxsize=1)  # the published splits are the same for every seed
-def _ready(home: Path, written: int) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
+def _ready(home: Path, written: int) -> tuple[dict, dict, np.ndarray, list[np.ndarray]]:
+    """Arrays and scales by name, labels, the rows of the splits."""
     del written
     arrays, parts = prepared.read_splits(home, [*MODALITIES, "label"])
-    audio = arrays["audio"]
+    audio, scales = arrays["audio"], {}
     if audio.dtype != np.uint8:
         frames = np.full(len(audio), audio.shape[1])
-        audio = scaling.sequences(audio, frames, parts[0])
-    return {"image": arrays["image"], "audio": audio}, arrays["label"], parts
+        audio, scales["audio"] = scaling.sequences(audio, frames, parts[0])
+    return {"image": arrays["image"], "audio": audio}, scales, arrays["label"], parts
 
 
 class Avmnist(prepared.LocalBuilder):
