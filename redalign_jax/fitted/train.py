@@ -39,6 +39,10 @@ def check(config: ConfigDict) -> ConfigDict:
                 raise UserError(f"{section}.{name}: several values; fit trains one setting{how}")
     if config.sweep.balanced:
         raise UserError("sweep.balanced: fit trains one setting; the mechanism has to be that")
+    if config.data.get("transform"):
+        raise UserError(
+            "data.transform: a model would not know it of new rows; give numpy.log1p of the array"
+        )
     return config
 
 
