@@ -147,8 +147,8 @@ def _paired(x: Mapping[str, np.ndarray], kinds: Mapping[str, str], rows: np.ndar
     if not alone:
         return "rows look paired: more alike across modalities than shuffled rows (p ≤ .01)"
     return (
-        f"rows of {', '.join(alone)} go together no better than shuffled ones: are they in one "
-        "order? Ids join them"
+        f"rows of {', '.join(alone)} go together no better than shuffled ones: little in "
+        "common, or not in one order? Ids join them"
     )
 
 
