@@ -11,9 +11,6 @@ import pandas as pd
 import pytest
 from helpers.commands import ROOT, SMALL
 
-import redalign_jax as ra
-from redalign_jax import api
-
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 PAGE = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
 SECTIONS = [BLOCK.findall(part) for part in PAGE.split("\n## ")[1:]]
@@ -83,13 +80,17 @@ def test_arrays_and_a_table_in_another_order(tmp_path):
 @pytest.mark.slow
 def test_a_notebook(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    small = {"train__steps": 4, "train__evaluations": 2, "encoder__embed_dim": 4}
-    for name in ("sweep", "fit"):
-        whole = getattr(api, name)
-        fewer = lambda data, whole=whole, **more: whole(data, **more | small | {"seeds": 2})  # noqa: E731
-        monkeypatch.setattr(ra, name, fewer, raising=False)
+    small = "seeds=2, train__steps=4, train__evaluations=2, encoder__embed_dim=4)"
+    blocks = [
+        (
+            language,
+            text.replace("seeds=8)", small).replace("strength=0.3)", f"strength=0.3, {small}"),
+        )
+        for language, text in SECTIONS[2]
+    ]
+    assert sum(text.count(small) for _, text in blocks) == 2
     names = {"rna": RNA, "protein": PROTEIN, "labels": TYPES, "new_rna": RNA[:7] + 1}
-    run(SECTIONS[2], tmp_path, names)
+    run(blocks, tmp_path, names)
     assert "arrays: 120 rows, 96 labelled in 3 classes" in capsys.readouterr().out
     assert (tmp_path / "runs/notebook/report.html").exists()
     assert names["embeddings"].shape == (7, 4)
