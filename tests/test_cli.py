@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from helpers.shell import ROOT, command, refused
 
+pytestmark = pytest.mark.slow
+
 SMALL = [
     "--config.train.steps=20",
     "--config.train.evaluations=2",

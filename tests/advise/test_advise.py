@@ -20,6 +20,8 @@ from redalign_jax.report import advice
 from redalign_jax.runtime import workdir
 from redalign_jax.task import Split, Task
 
+pytestmark = pytest.mark.slow
+
 MODALITIES = ("a", "b")
 OPTIONS = cross_validate.candidates(MODALITIES)
 DEFAULT = OPTIONS.index((16.0, 16.0))

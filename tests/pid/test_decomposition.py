@@ -18,6 +18,8 @@ from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.pid import decomposition
 
+pytestmark = pytest.mark.slow
+
 FAST = {
     "folds": 3,
     "ensemble_size": 1,

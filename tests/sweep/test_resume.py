@@ -21,6 +21,8 @@ from redalign_jax.errors import UserError
 from redalign_jax.runtime import preemption, workdir
 from redalign_jax.sweep import block, checkpoint, shards
 
+pytestmark = pytest.mark.slow
+
 SEGMENTS = 20
 TABLES = ("results.parquet", "curves.parquet", "results.csv", "curves.csv")
 
