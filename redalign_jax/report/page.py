@@ -18,6 +18,7 @@ from redalign_jax.report import (
     reading,
     regime_map,
     sentences,
+    shuffled,
     tables,
 )
 from redalign_jax.report.facets import Layout
@@ -69,6 +70,7 @@ def build(
         _numbers(results, plan, found),
         *figures[told:],
         mechanism.section(summary["balanced"], plan),
+        shuffled.section(summary["shuffled"], plan),
         _regimes(summary, plan),
         decomposed,
         _runs(results, summary),
