@@ -60,12 +60,12 @@ def run_report(config: ConfigDict | None, folder: Path) -> None:
     """Draws the report of what the workdir holds, without training; prints the short table."""
     from redalign_jax import report
     from redalign_jax.analysis import conclusions
-    from redalign_jax.report import shuffled
+    from redalign_jax.report import control
 
     summary = report.make(folder)
     if "best" in summary:  # a sweep
         print(conclusions.short_table(summary))
-        beside = shuffled.lines(summary["shuffled"], 100 if summary["metric"] == "accuracy" else 1)
+        beside = control.lines(summary["shuffled"], 100 if summary["metric"] == "accuracy" else 1)
         print(beside, end="\n" * bool(beside))
     print(f"report: {folder / 'report.html'}")
 
