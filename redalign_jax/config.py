@@ -216,5 +216,6 @@ def _check_size(config: ConfigDict) -> None:
     axes = [v for v in config.data.values() if isinstance(v, tuple)]
     axes += [config.encoder.embed_dim, *config.hyper.values()]
     runs = math.prod(len(values) for values in axes) * config.sweep.seeds
+    runs *= 1 + config.sweep.shuffled
     if runs > MOST:
         raise UserError(f"sweep.seeds: the grid has {runs:,} runs, above {MOST:,}")

@@ -5,8 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+<<<<<<< HEAD
+from redalign_jax.analysis import balanced, conclusions, differences, shuffled
+=======
 from redalign_jax import rooms
 from redalign_jax.analysis import balanced, conclusions, differences
+>>>>>>> 06729b5
 from redalign_jax.errors import UserError
 from redalign_jax.report import (
     charts,
@@ -49,11 +53,13 @@ def make(folder: str | Path) -> dict[str, Any]:
             return _decomposed(folder, about, known)
     every, under_way = _read(folder, results.RESULTS)
     every = _with_shares(every, about["config"]["data"])
-    table, _ = balanced.split(every)
+    true, _ = shuffled.split(every)
+    table, _ = balanced.split(true)
     learning = None
     if under_way or (folder / f"{results.CURVES}.parquet").exists():
-        learning, _ = balanced.split(_read(folder, results.CURVES)[0])
-    summary = conclusions.summarise(table, known) | {"balanced": balanced.comparisons(every)}
+        learning, _ = balanced.split(shuffled.split(_read(folder, results.CURVES)[0])[0])
+    summary = conclusions.summarise(table, known) | {"balanced": balanced.comparisons(true)}
+    summary["shuffled"] = shuffled.comparisons(every)
     summary["under_way"] = under_way
     plan = facets.layout(table)
     found = findings.find(table, plan)

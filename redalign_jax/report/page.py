@@ -11,6 +11,7 @@ import pandas as pd
 
 from redalign_jax.analysis import differences
 from redalign_jax.report import (
+    control,
     format,
     law_text,
     mechanism,
@@ -69,6 +70,7 @@ def build(
         _numbers(results, plan, found),
         *figures[told:],
         mechanism.section(summary["balanced"], plan),
+        control.section(summary["shuffled"], plan),
         _regimes(summary, plan),
         decomposed,
         _runs(results, summary),
