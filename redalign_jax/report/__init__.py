@@ -5,12 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-<<<<<<< HEAD
-from redalign_jax.analysis import balanced, conclusions, differences, shuffled
-=======
 from redalign_jax import rooms
-from redalign_jax.analysis import balanced, conclusions, differences
->>>>>>> 06729b5
+from redalign_jax.analysis import balanced, conclusions, differences, shuffled
 from redalign_jax.errors import UserError
 from redalign_jax.report import (
     charts,

@@ -12,12 +12,8 @@ from ml_collections import ConfigDict
 
 from redalign_jax import alignment, encoders
 from redalign_jax import config as configs
-<<<<<<< HEAD
 from redalign_jax.alignment.posterior import SCARCE
-from redalign_jax.data import identity, notes
-=======
 from redalign_jax.data import Load, Source, identity, notes
->>>>>>> 06729b5
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import results
@@ -26,7 +22,8 @@ from redalign_jax.task import Split, Task
 from redalign_jax.training.loop import Data, Order
 from redalign_jax.training.model import Hyper, ModelSpec
 
-NO_AXIS = ("embed_dim", "seed", results.SHUFFLED)  # columns of a cell that say nothing of its data
+# columns of a cell that say nothing of its data
+NO_AXIS = ("embed_dim", "seed", results.SHUFFLED)
 
 
 @dataclass(frozen=True)
@@ -38,22 +35,16 @@ class Cell:
       columns: task axes, `embed_dim` if it is swept, and seed, as columns of the results.
       source: gives the task, of the seed.
       seed: of samples, splits, init and batches.
-<<<<<<< HEAD
-      shuffled: whether its pairs are of rows that do not belong together.
-=======
       embedding: dimensions of the embedding.
->>>>>>> 06729b5
+      shuffled: whether its pairs are of rows that do not belong together.
     """
 
     place: int
     columns: dict[str, Any]
     source: Source
     seed: int
-<<<<<<< HEAD
-    shuffled: bool = False
-=======
     embedding: int
->>>>>>> 06729b5
+    shuffled: bool = False
 
     def load(self) -> Task:
         """The task."""
@@ -168,7 +159,9 @@ def _check_task(config: ConfigDict, task: Task) -> None:
             SCARCE,
         )
     if any(config.hyper.false_negative_weight) and not task.classes:
-        raise UserError("hyper.false_negative_weight: needs classes, and the labels are those of a regression")
+        raise UserError(
+            "hyper.false_negative_weight: needs classes, and the labels are those of a regression"
+        )
     for strength in config.hyper.strength:
         if isinstance(strength, tuple) and len(strength) != len(task.modalities):
             raise UserError(
@@ -177,31 +170,21 @@ def _check_task(config: ConfigDict, task: Task) -> None:
             )
 
 
-<<<<<<< HEAD
-def cells(config: ConfigDict) -> list[Cell]:
-    """All tasks of the grid, in the order of the results; shuffled ones after all others."""
+def cells(config: ConfigDict, load: Load | None = None) -> list[Cell]:
+    """All tasks of the grid, in the order of the results; shuffled ones after all others.
+
+    `load` as of `config.points`.
+    """
     seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
     sizes = config.encoder.embed_dim
     found = []
     kinds = (False, True) if config.sweep.shuffled else (False,)
-    points = configs.data_points(config.data)
-    for shuffled, (columns, point), size in product(kinds, points, sizes):
+    points = configs.points(config, load)
+    for shuffled, (columns, source), size in product(kinds, points, sizes):
         own = {results.SHUFFLED: shuffled} if len(kinds) > 1 else {}
         own |= {**columns, **({"embed_dim": size} if len(sizes) > 1 else {})}
         for seed in seeds:
-            cell = Cell(len(found), {**own, "seed": seed}, point, size, seed, shuffled)
-            found.append(cell)
-=======
-def cells(config: ConfigDict, load: Load | None = None) -> list[Cell]:
-    """All tasks of the grid, in the order of the results; `load` as of `config.points`."""
-    seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
-    sizes = config.encoder.embed_dim
-    found = []
-    for (columns, source), size in product(configs.points(config, load), sizes):
-        swept = {"embed_dim": size} if len(sizes) > 1 else {}
-        for seed in seeds:
-            found.append(Cell(len(found), {**columns, **swept, "seed": seed}, source, seed, size))
->>>>>>> 06729b5
+            found.append(Cell(len(found), {**own, "seed": seed}, source, seed, size, shuffled))
     return found
 
 
@@ -219,16 +202,10 @@ def groups(config: ConfigDict, load: Load | None = None) -> list[Group]:
     seen: dict[str, dict[str, Any]] = {}
     last: tuple | None = None
     key = None
-<<<<<<< HEAD
-    for cell in cells(config):
-        what = (id(cell.config), cell.embedding, cell.shuffled)
+    for cell in cells(config, load):
+        what = (id(cell.source), cell.embedding, cell.shuffled)
         if what != last:
             last = what
-=======
-    for cell in cells(config, load):
-        if first is None or cell.source is not first.source or cell.embedding != first.embedding:
-            first = cell
->>>>>>> 06729b5
             task = cell.load()
             _check_task(config, task)
             axes = {n: v for n, v in cell.columns.items() if n not in NO_AXIS}
