@@ -37,8 +37,6 @@ def check(config: ConfigDict) -> ConfigDict:
             if several and (section, name) != ("encoder", "hidden_sizes"):
                 how = "; name one, or an advice" if name == "strength" else ""
                 raise UserError(f"{section}.{name}: several values; fit trains one setting{how}")
-    if config.sweep.balanced:
-        raise UserError("sweep.balanced: fit trains one setting; the mechanism has to be that")
     return config
 
 
@@ -138,7 +136,11 @@ def _about(
 def summary(model: Model) -> str:
     """A line per encoder: how good it is, and how much seeds differ."""
     about = model.about
-    said = [f"seed {about['seed']} of {len(about['seeds'])} is kept, the best by validation"]
+    hyper = about["config"]["hyper"]
+    strength = np.broadcast_to(hyper["strength"][0], len(model.encoders))
+    each = ", ".join(f"{v:g} for {n}" for n, v in zip(model.encoders, strength, strict=True))
+    said = [f"strength {each}"]
+    said += [f"seed {about['seed']} of {len(about['seeds'])} is kept, the best by validation"]
     for name, row in about["encoders"].items():
         valid, test = np.array(row["valid_of_seeds"]), np.array(row["test_of_seeds"])
         classes = row["metric"] == "accuracy"

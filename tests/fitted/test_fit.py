@@ -70,17 +70,26 @@ def test_it_is_as_accurate_as_the_sweeps_run_of_the_same_setting_and_seed(model)
         p = model.predict_proba(name, X[name])
         np.testing.assert_array_equal(model.class_names[p.argmax(1)], model.predict(name, X[name]))
     means = np.mean([row["valid_of_seeds"] for row in model.about["encoders"].values()], axis=0)
-    assert model.about["seed"] == means.argmax() and means.max() > means.min()
+    assert model.about["seed"] == means.argmax()
     assert model.class_names.tolist() == ["cat", "emu", "owl"]
     assert {row["step"] for row in model.about["encoders"].values()} != {40}  # some stopped early
 
 
+def test_the_best_seed_is_that_of_all_its_encoders_together():
+    lost = -np.inf
+    assert train._best(np.array([[0.9, 0.2], [0.7, 0.6], [0.6, 0.7], [lost, 1.0]])) == 1
+    assert train._best(np.array([[-3.0, -9.0], [-4.0, -7.0]])) == 1  # errors, of a regression
+    with pytest.raises(ra.UserError, match="diverged with every seed"):
+        train._best(np.array([[lost, 0.5], [0.5, lost]]))
+
+
 def test_the_summary_says_the_spread(model):
     said = train.summary(model).splitlines()
-    assert said[0] == f"seed {model.about['seed']} of 3 is kept, the best by validation"
+    assert said[0] == "strength 2 for a, 0.5 for b"
+    assert said[1] == f"seed {model.about['seed']} of 3 is kept, the best by validation"
     row = model.about["encoders"]["a"]
     low, high = 100 * min(row["test_of_seeds"]), 100 * max(row["test_of_seeds"])
-    assert f"(seeds {low:.1f} % to {high:.1f} %), stopped at step {row['step']}" in said[1]
+    assert f"(seeds {low:.1f} % to {high:.1f} %), stopped at step {row['step']}" in said[2]
 
 
 def test_a_finished_one_is_read_and_another_setting_refused(model, home, monkeypatch):
@@ -129,7 +138,8 @@ def test_a_killed_one_goes_on_and_ends_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(block, "advance", lambda *a: (trained.append(1), advance(*a))[1])
     slow = {"sweep__checkpoint_seconds": 0.0, "sweep__runs_per_device": 1}
     again = fit(tmp_path / "killed", **slow)
-    assert 8 - 5 <= len(trained) <= 8 - 3  # a checkpoint may not have been written in time
+    # each life ends before its third segment is saved, and maybe while its second is being
+    assert 4 <= len(trained) <= 6
     whole = fit(tmp_path / "whole", **slow)
     for name, left in files._tensors(whole).items():
         np.testing.assert_array_equal(files._tensors(again)[name], left)
@@ -202,6 +212,10 @@ def test_every_way_to_name_a_setting(tmp_path, monkeypatch):
     assert found[-1].hyper.false_negative_weight == (0.0,)  # has no classes
     ra.fit("mfeat", {"pix": 3, "kar": 1}, data__modalities="kar,pix")
     assert found[-1].hyper.strength == ((1.0, 3.0),) and found[-1].data.labels == (0,)
+    ra.fit("mfeat", data__modalities="kar,pix")
+    assert found[-1].hyper.strength == (16.0,) and not found[-1].sweep.balanced
+    ra.fit("mfeat", data__modalities="kar,pix", hyper__strength=1)
+    assert found[-1].hyper.strength == (1.0,) and not found[-1].sweep.balanced
     ra.fit("mfeat", 1, data__labels=50, data__modalities="kar,pix")
     assert found[-1].data.labels == (50,)
     ra.fit(data(n_labels=[9, 30]), 1)
@@ -220,7 +234,6 @@ def test_every_way_to_name_a_setting(tmp_path, monkeypatch):
         (1, {"hyper__temperature": (1, 2)}, "hyper.temperature: several values"),
         (1, {"encoder__embed_dim": (4, 8)}, "encoder.embed_dim: several values"),
         (1, {"train__stepz": 2}, "unknown config field: train.stepz"),
-        (1, {"sweep__balanced": True}, "sweep.balanced: fit trains one setting"),
         (1, {"seeds": 0}, "sweep.seeds"),
     ],
 )
