@@ -49,7 +49,7 @@ def page() -> str:
         said = COMMON | _comments(module)
         rows = tuple(
             _row(f"data.{name}", _code(value), said.get(name, ""))
-            for name, value in module.defaults().items()
+            for name, value in data.defaults(source).items()
             if name != "source"
         )
         same.setdefault(rows, []).append(source)
@@ -61,7 +61,7 @@ def page() -> str:
 
 def _comments(module: ModuleType) -> dict[str, str]:
     """What the source says beside its defaults."""
-    text = inspect.getsource(getattr(module, "multibench", module))
+    text = inspect.getsource(module)
     return dict(re.findall(r'^ +"(\w+)": .*?  # (.*)$', text, re.MULTILINE))
 
 

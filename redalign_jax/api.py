@@ -36,6 +36,7 @@ def arrays(
     groups: Any = None,
     ids: Mapping[str, Any] | None = None,
     kinds: Mapping[str, str] | str = "",
+    transform: Mapping[str, str] | str = "",
     unlabelled: str = "",
     target: str = "",
     n_labels: int | Sequence[int] = 0,
@@ -46,9 +47,10 @@ def arrays(
 
     Args:
       modalities: name → (n, ...) numbers, row i of each about the same thing: numpy, JAX, lists,
-        pandas (by position; indexes must agree), scipy sparse (made dense, up to
-        `data.memory.DENSE` numbers). Vectors, sequences (n, t, d), images (n, h, w[, c]) and tokens
-        (n, t) are told apart, see `redalign_jax.kinds.guess`.
+        pandas (an index is ids: where indexes differ, rows are joined by them), scipy sparse (made
+        dense, up to 2²⁸ numbers), lists of sequences of several lengths. Vectors, sequences
+        (n, t, d), images (n, h, w[, c]) and tokens (n, t) are told apart, see
+        `redalign_jax.kinds.guess`.
       labels: (n,) integers, booleans or texts are classes, floating point is a regression's target;
         one-hot (n, C) is taken as classes. Rows of None, NaN or NA are pairs without a label, and
         still aligned.
@@ -56,6 +58,7 @@ def arrays(
       groups: (n,) values; rows of one value are never on two sides of a split or fold.
       ids: name → (rows,) ids of every modality and of "labels", to join rows that are not paired.
       kinds: name → "vector", "sequence", "image" or "tokens", where the guess is wrong.
+      transform: name → "log1p", of counts that span decades.
       unlabelled: a label, as text, that stands for none, such as "-1".
       target: "classes" or "regression", where the type of the labels does not say it.
       n_labels: labelled training pairs, 0 for all; several are an axis of a sweep.
@@ -81,6 +84,7 @@ def arrays(
         groups=groups,
         ids=ids,
         kinds=kinds,
+        transform=transform,
         unlabelled=unlabelled,
         target=target,
         labels=tuple(int(n) for n in n_labels) if many else (n_labels,),

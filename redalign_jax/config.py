@@ -19,10 +19,14 @@ from redalign_jax.fields import FIELDS
 
 MOST = 10_000_000  # runs of a grid; their places alone take a gigabyte
 
-# One setting for any task. Aligned hard and softly (τ = 1) for half of training, encoders share
-# what they can; pairs of one class are no negatives, so that classes stay together; then each is
-# let go, and takes up what is its own.
-BALANCED = {
+# One setting for any task: encoders learn from each other's posteriors, as far as the validation
+# split says that they gain by it.
+BALANCED_OBJECTIVE = "posterior"
+BALANCED = {"strength": 1.0, "align_fraction": 1.0, "false_negative_weight": 0.0}
+
+# What a pilot for advice tries: aligned hard and softly (τ = 1) for half of training, encoders
+# share what they can; pairs of one class are no negatives; then each is let go.
+ADVISED = {
     "strength": 16.0,
     "temperature": 1.0,
     "align_fraction": 0.5,
@@ -158,7 +162,7 @@ def _data(held: Any) -> dict[str, Any]:
     source = held.get("source", "") if isinstance(held, (ConfigDict, Mapping)) else ""
     if not isinstance(source, str):
         raise UserError(f"data.source: {fields.shown(source)} is not a text")
-    defaults = sources.module(source).defaults() if source else {}
+    defaults = sources.defaults(source) if source else {}
     _named(held, defaults or ("source",), "data.")
     found = {}
     for name in held:
@@ -178,8 +182,12 @@ def _check_together(config: ConfigDict) -> None:
         raise UserError(
             f"encoder.heads: {encoder.heads} does not divide encoder.d_model, {encoder.d_model}"
         )
-    if config.alignment.objective == "vicreg" and any(config.hyper.false_negative_weight):
-        raise UserError("hyper.false_negative_weight: vicreg has no negatives")
+    if config.alignment.objective in ("vicreg", "posterior") and any(
+        config.hyper.false_negative_weight
+    ):
+        raise UserError(
+            f"hyper.false_negative_weight: {config.alignment.objective} has no negatives"
+        )
     if measure.neighbours >= measure.examples:
         raise UserError(
             f"measure.neighbours: {measure.neighbours} must be below "
@@ -188,6 +196,13 @@ def _check_together(config: ConfigDict) -> None:
     if train.steps % train.evaluations:
         raise UserError(
             f"train.evaluations: {train.evaluations} does not divide train.steps, {train.steps}"
+        )
+    if train.evaluations < 2 and (
+        config.alignment.objective == "posterior" or config.sweep.balanced
+    ):
+        raise UserError(
+            "train.evaluations: posteriors are weighed at evaluations, and used after the first; "
+            "take at least 2"
         )
     last = config.sweep.first_seed + config.sweep.seeds
     if last > fields.SEEDS:

@@ -15,7 +15,7 @@ from redalign_jax.alignment import SCHEDULES
 from redalign_jax.encoders import ACTIVATIONS, DTYPES, KINDS
 from redalign_jax.errors import UserError
 
-OBJECTIVES = ("info_nce", "siglip", "vicreg")
+OBJECTIVES = ("info_nce", "siglip", "vicreg", "posterior")
 LARGEST = 2**31 - 1  # int32, in which JAX counts
 WIDEST = 1_000_000  # of a layer; memory ends long before
 SEEDS = 2**32  # seeds are 0 .. 2³² − 1

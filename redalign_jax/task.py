@@ -39,10 +39,8 @@ class Task:
       train, valid, test: the splits. Labels of `valid` and `test` are complete.
       known: exact facts about the task, `{(subject, metric): value}`, where the source knows
         them (for example `("x1", "bayes_accuracy")`); they become rows of the results.
-      facts: computes exact facts about the task's information, `{column: number}`, where the
-        source knows them; they become columns of the results and may take a second to compute.
-        Columns are `pid_redundancy`, `pid_unique_<modality>`, `pid_synergy` (nats) and
-        `shared_fraction_<modality>`.
+      joint: makes the exact p(x1, x2, y) of a task of two modalities, (n1, n2, ny), where the
+        source knows it; its decomposition becomes columns of the results, see `pid.columns`.
       groups: for train, valid and test one (n,) int32 array, a number per row of the split, the
         same for rows that belong together: exact copies, or rows that share a value of the user's
         `groups`. Numbers mean the same in all three. None where every row is a group of its own.
@@ -65,7 +63,7 @@ class Task:
     valid: Split
     test: Split
     known: dict[tuple[str, str], float] = field(default_factory=dict)
-    facts: Callable[[], dict[str, float]] = dict
+    joint: Callable[[], np.ndarray] | None = None
     groups: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     kinds: tuple[str, ...] = ()
     target_mean: float = 0.0

@@ -59,7 +59,7 @@ def _fields() -> list[str]:
             found[f"--config.{dotted}={_shown(row.default)}"] = row.words + choices
         parts.append(_rows(section, found))
     for source in data.SOURCES:
-        fields = data.module(source).defaults()
+        fields = data.defaults(source)
         found = {f"--config.data.{name}={_shown(fields[name])}": "" for name in fields}
         where = f"data of {source}, see redalign_jax/data/sources/{data.SOURCES[source]}.py"
         parts.append(_rows(where, found))

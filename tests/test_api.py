@@ -20,6 +20,7 @@ from redalign_jax import api, config_files
 from redalign_jax.advise import explain
 from redalign_jax.data import identity
 from redalign_jax.data.sources import arrays
+from redalign_jax.task import lengths
 
 RNG = np.random.default_rng(0)
 Y = np.arange(90) % 3
@@ -106,8 +107,13 @@ def test_changing_an_array_later_changes_nothing():
         ({"modalities": {"a": X["a"][1:], "b": X["b"]}}, "array 'a' has 89 rows, but there are 90"),
         ({"modalities": {"a": X["a"]}}, "two or more arrays by name"),
         ({"modalities": X | {"labels": Y}}, "'labels' is no name of a modality"),
-        ({"modalities": X | {"c": [[1], [2, 3]]}}, "'c' is no array"),
-        ({"modalities": X | {"c": scipy.sparse.csr_array((2**20, 2**20))}}, "too large to be made"),
+        ({"modalities": X | {"c": [[1], [[2]]]}}, "'c' differ in more than their length"),
+        ({"labels": [[0, 1], [2]] * 45}, "multi-label"),
+        ({"labels": [{0, 1}] * 90}, "multi-label"),
+        (
+            {"modalities": X | {"c": scipy.sparse.csr_array((2**20, 2**20))}},
+            "too large to be",
+        ),
         ({"labels": [None] * 90}, "no row has a label"),
         ({"labels": ["a", 1] * 45}, "texts and numbers"),
         ({"labels": np.where(Y == 0, "nan", "b")}, r"unlabelled='missing'"),
@@ -123,12 +129,72 @@ def test_what_cannot_be_used_is_one_line(change, message):
     assert "\n" not in str(error.value) and "--config" not in str(error.value)
 
 
-def test_indexes_that_differ_are_refused():
-    frames = {
-        n: pd.DataFrame(X["a"], index=np.arange(90)[::step]) for n, step in (("p", 1), ("q", -1))
-    }
-    with pytest.raises(ra.UserError, match="indexes of 'p' and 'q' differ"):
-        ra.arrays(frames, Y)
+def test_frames_are_joined_by_index(caplog):
+    """The index is the ids: another order, and rows that not all have."""
+    names = [f"s{i:02}" for i in range(90)]
+    one = pd.DataFrame(X["a"], index=names)
+    y = pd.Series(np.array(["u", "v", "w"])[Y], index=names)
+    want = ra.arrays({"p": one, "q": one * 2}, y, groups=pd.Series(np.arange(90) // 2, names))
+    groups = pd.Series(np.arange(90) // 2, names).iloc[::-1]
+    mixed = ra.arrays({"p": one.iloc[::-1], "q": one.sample(frac=1) * 2}, y, groups=groups)
+    assert "joined by id: 90 rows are in all of p (90), q (90), labels (90)" in caplog.text
+    for seed in (0, 1):
+        same(*(d.load(single(d.section), seed) for d in (want, mixed)))
+    fewer = ra.arrays({"p": one.iloc[::-1], "q": one.iloc[10:]}, y.iloc[:70])
+    assert repr(fewer).startswith("Dataset of 80 rows, 60 labelled")
+    with pytest.raises(ra.UserError, match="indexes of 'p' and 'q' differ, and 'labels' has none"):
+        ra.arrays({"p": one, "q": one.iloc[::-1]}, Y)
+    with pytest.raises(ra.UserError, match="differ, and that of 'q' repeats"):
+        ra.arrays({"p": one, "q": pd.concat([one, one])}, y)
+    with pytest.raises(ra.UserError, match="no id is in p_ids, q_ids, labels_ids alike"):
+        ra.arrays({"p": one, "q": one.reset_index(drop=True)}, y)
+
+
+def test_sequences_of_several_lengths_keep_their_lengths():
+    ends = RNG.integers(1, 12, 90)
+    steps = [RNG.normal(size=(n, 3)) for n in ends]
+    steps[0][-1] = 0  # a last step of zeros is a step
+    texts = [RNG.integers(1, 30, n).tolist() for n in ends]
+    data = ra.arrays(
+        {"a": X["a"], "steps": steps, "texts": texts, "line": [s[:, 0] for s in steps]}, Y
+    )
+    task = data.load(single(data.section), 0)
+    assert task.kinds == ("vector", "sequence", "tokens", "sequence")
+    for m in (1, 2, 3):
+        found = [lengths(s.x[m]) for s in (task.train, task.valid, task.test)]
+        np.testing.assert_array_equal(np.sort(np.concatenate(found)), np.sort(ends))
+
+
+@pytest.mark.parametrize("none", [None, np.nan, pd.NA, ""])
+def test_rows_without_a_label(none):
+    known = np.arange(90) % 5 != 1
+    text = np.array(["cat", "dog", "owl"])[Y].astype(object)
+    texts = ra.arrays(X, pd.Series(np.where(known, text, none)))
+    task = texts.load(single(texts.section), 0)
+    assert task.classes == 3 and len(task.train.x[0]) - len(task.train.y) == (~known).sum()
+    if not isinstance(none, str):
+        numbers = ra.arrays(X, pd.Series(np.where(known, Y.astype(object), none)))
+        same(task, numbers.load(single(numbers.section), 0))
+
+
+def test_frames_of_pandas_own_types():
+    frame = pd.DataFrame({"u": pd.array(Y, "Int64"), "v": X["a"][:, 0], "w": Y > 1})
+    data = ra.arrays({"a": frame, "b": X["b"]}, Y)
+    assert "a (vector 3)" in repr(data)
+    with pytest.raises(ra.UserError, match="column 'sex' of 'a' holds 'm', not numbers"):
+        ra.arrays({"a": frame.assign(sex="m"), "b": X["b"]}, Y)
+
+
+def test_counts_are_transformed_when_asked():
+    counts = RNG.poisson(30, (90, 4))
+    data = ra.arrays({"a": counts, "b": X["b"]}, Y, transform={"a": "log1p"})
+    want = ra.arrays({"a": np.log1p(counts), "b": X["b"]}, Y)
+    same(*(d.load(single(d.section), 0) for d in (data, want)))
+    for how, line in (({"a": "sqrt"}, "is not NAME=log1p"), ({"c": "log1p"}, "name of a, b")):
+        with pytest.raises(ra.UserError, match=line):
+            ra.arrays({"a": counts, "b": X["b"]}, Y, transform=how)
+    with pytest.raises(ra.UserError, match="'a' of arrays has numbers below 0"):
+        ra.arrays(X, Y, transform={"a": "log1p"})
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def _config(own: ConfigDict, task: Task, choice: decide.Choice | None) -> dict[s
     nothing = (0.0,) * len(task.modalities)
     advised = choice.strengths if choice else nothing
     strengths = [list(s) for s in dict.fromkeys([nothing, advised])]
-    hyper = {name: list(own.hyper[name]) for name in configs.BALANCED if name != "strength"}
+    hyper = {name: list(own.hyper[name]) for name in configs.ADVISED if name != "strength"}
     return {"modalities": asked(own), "hyper": {"strength": strengths, **hyper}}
 
 

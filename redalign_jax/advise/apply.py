@@ -6,7 +6,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from redalign_jax import renamed
-from redalign_jax.config import BALANCED
+from redalign_jax.config import ADVISED
 from redalign_jax.errors import UserError
 
 
@@ -31,9 +31,7 @@ def apply(config: ConfigDict, path: str | Path) -> ConfigDict:
         found = json.loads(Path(path).read_text())["config"]
         names, hyper = list(found["modalities"]), renamed.config({"hyper": found["hyper"]})["hyper"]
         strengths = tuple(tuple(float(v) for v in each) for each in hyper["strength"])
-        own = {
-            name: tuple(float(v) for v in hyper[name]) for name in BALANCED if name != "strength"
-        }
+        own = {name: tuple(float(v) for v in hyper[name]) for name in ADVISED if name != "strength"}
     except OSError as error:
         raise UserError(f"advice: {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -1,4 +1,4 @@
-"""The pilot: the balanced mechanism at several strengths, cross-validated inside a time budget."""
+"""The pilot: contrast at several strengths, cross-validated inside a time budget."""
 
 import time
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax import sweep
 from redalign_jax.advise import folds
-from redalign_jax.config import BALANCED
+from redalign_jax.config import ADVISED
 from redalign_jax.fields import SEEDS
 from redalign_jax.runtime import devices
 from redalign_jax.runtime.progress import Progress
@@ -17,7 +17,7 @@ from redalign_jax.sweep import block, grid
 from redalign_jax.task import Task
 
 FOLDS, REPEATS = 10, 2
-STRENGTHS = (0.0, 2.0, 8.0, BALANCED["strength"], 32.0)
+STRENGTHS = (0.0, 2.0, 8.0, ADVISED["strength"], 32.0)
 
 
 class _Clock:
@@ -39,11 +39,11 @@ class _Clock:
 
 
 def configured(config: ConfigDict, task: Task) -> ConfigDict:
-    """`config` with the hyperparameters of the balanced mechanism, as far as they apply."""
+    """`config` with the hyperparameters of `config.ADVISED`, as far as they apply."""
     own = ConfigDict(config.to_dict())
     own.sweep.balanced = False
-    debiased = task.classes and own.alignment.objective != "vicreg"
-    for name, value in BALANCED.items():
+    debiased = task.classes and own.alignment.objective in ("info_nce", "siglip")
+    for name, value in ADVISED.items():
         own.hyper[name] = (value if name != "false_negative_weight" or debiased else 0.0,)
     return own
 
@@ -51,7 +51,7 @@ def configured(config: ConfigDict, task: Task) -> ConfigDict:
 def candidates(modalities: Sequence[str]) -> list[tuple[float, ...]]:
     """Strengths per encoder: one for all, then each encoder left alone beside aligned partners."""
     count = len(modalities)
-    strong = BALANCED["strength"]
+    strong = ADVISED["strength"]
     alone = [tuple(0.0 if m == k else strong for m in range(count)) for k in range(count)]
     return [(s,) * count for s in STRENGTHS] + alone
 

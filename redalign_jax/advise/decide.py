@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from redalign_jax.advise import cross_validate
-from redalign_jax.config import BALANCED
+from redalign_jax.config import ADVISED
 
 LEVEL = 0.95
 FEWEST = 5  # folds that can be judged
@@ -102,7 +102,7 @@ def choose(gains: dict[str, pd.DataFrame], modalities: Sequence[str], examples: 
     """
     options = cross_validate.candidates(modalities)
     shared = [c for c, s in enumerate(options) if len(set(s)) == 1]
-    default = options.index((BALANCED["strength"],) * len(modalities))
+    default = options.index((ADVISED["strength"],) * len(modalities))
     tables = {name: gains[name].to_numpy(float) for name in modalities}
     everyone = range(len(modalities))
 
@@ -152,10 +152,8 @@ def choose(gains: dict[str, pd.DataFrame], modalities: Sequence[str], examples: 
 
 def _leaving(alone: list[bool], options: list[tuple[float, ...]]) -> int:
     """The trial that left these encoders alone, or as many of them as a trial did."""
-    wanted = tuple(0.0 if a else BALANCED["strength"] for a in alone)
-    first = tuple(
-        0.0 if k == alone.index(True) else BALANCED["strength"] for k in range(len(alone))
-    )
+    wanted = tuple(0.0 if a else ADVISED["strength"] for a in alone)
+    first = tuple(0.0 if k == alone.index(True) else ADVISED["strength"] for k in range(len(alone)))
     return options.index(wanted if wanted in options else first)
 
 

@@ -51,4 +51,4 @@ def split(task: Task, fold: np.ndarray, held_out: int) -> Task:
     train = Split(tuple(x[stay] for x in task.train.x), task.train.y[stay[:with_label]])
     part = Split(tuple(x[out] for x in task.train.x), task.train.y[out])
     numbers = None if group is None else (group[stay], group[out], group[out])
-    return replace(task, train=train, valid=part, test=part, groups=numbers, known={}, facts=dict)
+    return replace(task, train=train, valid=part, test=part, groups=numbers, known={}, joint=None)

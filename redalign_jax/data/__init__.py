@@ -17,17 +17,16 @@ SOURCES = {
     "redundancy_bits": "redundancy_bits",
     "mfeat": "mfeat",
     "av_digits": "av_digits",
-    "emoji": "emoji",
     "avmnist": "avmnist",
-    "mosei": "mosei",
-    "mosi": "mosi",
-    "mustard": "mustard",
-    "ur_funny": "ur_funny",
+    "mosei": "multibench",
+    "mosi": "multibench",
+    "mustard": "multibench",
+    "ur_funny": "multibench",
     "arrays": "arrays",
     "tfds": "tfds_source",
 }
 
-__all__ = ["SOURCES", "Load", "Source", "Split", "Task", "load", "module"]
+__all__ = ["SOURCES", "Load", "Source", "Split", "Task", "defaults", "load", "module"]
 
 
 def module(source: str) -> ModuleType:
@@ -39,6 +38,13 @@ def module(source: str) -> ModuleType:
     if source not in SOURCES:
         raise UserError(f"data.source: {source!r} is not one of {', '.join(SOURCES)}")
     return import_module(f"{__name__}.sources.{SOURCES[source]}")
+
+
+def defaults(source: str) -> ConfigDict:
+    """The section `data` of a source, as it stands before anything is chosen."""
+    found = module(source).defaults()
+    found.source = source
+    return found
 
 
 def load(config: ConfigDict, seed: int) -> Task:

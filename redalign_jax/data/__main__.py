@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from redalign_jax import data
 from redalign_jax.errors import UserError
 
-NAMES = [name for name in data.SOURCES if "data_dir" in data.module(name).defaults()]
+NAMES = [name for name in data.SOURCES if "data_dir" in data.defaults(name)]
 NAMES.remove("tfds")  # which somebody else prepares
 
 
@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data_dir", default="", help="where to keep it, as data.data_dir")
     parser.add_argument("--manual_dir", help="its files, where these are got by hand")
     given = parser.parse_args(argv)
-    defaults = data.module(given.name).defaults()
+    defaults = data.defaults(given.name)
     if given.manual_dir is not None and "manual_dir" not in defaults:
         parser.error(f"--manual_dir: the files of {given.name} are not got by hand")
     fields = {f: v[0] if isinstance(v, tuple) else v for f, v in defaults.items()}

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from redalign_jax import alignment
 from redalign_jax.measures import probes, similarity
-from redalign_jax.training.loop import Data, State, layout, validate
+from redalign_jax.training.loop import Data, State, heads, layout, validate
 from redalign_jax.training.model import (
     Hyper,
     ModelSpec,
@@ -125,7 +125,7 @@ def _measure(
     outputs = predict(model, params, test)
     early = predict(model, best, embed(model, best, data.test.x))
     losses = task_losses(model, outputs, data.test.y)
-    valid = validate(model, params, data.valid)
+    valid = validate(model, heads(model, params, data.valid), data.valid)
     zero = 0 if data.zero is None else data.zero
 
     def judged(output: Array, prefix: str = "") -> dict[str, Array]:
@@ -153,7 +153,9 @@ def _measure(
         add("fusion", probe(jnp.concatenate(train, axis=1), jnp.concatenate(test, axis=1)))
         rows = _sample(key, len(data.test.y), settings.examples)
         sample = tuple(h[rows] for h in test)
-        align = alignment_losses(model, params, hyper, sample, jnp.float32(0))
+        align = alignment_losses(
+            model, params, hyper, sample, jnp.float32(0), evidence=state.evidence
+        )
         for i, (a, b) in enumerate(alignment.pairs(len(test))):
             pair = f"{model.modalities[a]}|{model.modalities[b]}"
             add(pair, {"alignment_loss": align[i]})

@@ -178,7 +178,7 @@ def _counts(tokens: np.ndarray) -> np.ndarray:
 def _rows(task: Task, config: ConfigDict, advance: Callable[[int], None]) -> list[dict[str, Any]]:
     x, y, group = labelled(task)
     key = jax.random.key(config.sweep.first_seed)
-    facts = task.facts()
+    facts = pid.columns(task.modalities, task.joint)
     rows = []
     for row in estimates(task.modalities, x, y, key, config.decompose, group, advance):
         rows.append(row)

@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any
 
-from redalign_jax.config import BALANCED
+from redalign_jax.config import BALANCED, BALANCED_OBJECTIVE
 from redalign_jax.report import format, tables
 from redalign_jax.report.facets import Layout
 
@@ -21,12 +21,12 @@ def section(comparisons: dict[str, Any], plan: Layout) -> str:
     """The section, empty where the sweep had no balanced runs."""
     if not comparisons:
         return ""
-    setting = ", ".join(f"{format.short_name(k)} = {v:g}" for k, v in BALANCED.items())
     parts = [
         '<section id="balanced"><h2>One setting for all: the balanced mechanism</h2>',
-        f"<p>Encoders are aligned strongly for half of training, pairs that probably share their "
-        f"label are not pushed apart, then every encoder is left to itself ({escape(setting)}). "
-        "Nothing about it is chosen for these data.</p>",
+        "<p>Encoders learn from each other's posteriors of the label, on pairs with and without "
+        "labels, each partner weighed by what it adds on the validation split, and only as far as "
+        f"that gain is sure (objective “{BALANCED_OBJECTIVE}”, λ = {BALANCED['strength']:g}). "
+        "Nothing about it is chosen by hand for these data.</p>",
         _said(comparisons, plan),
         *(_overall(table, plan, READ[name]) for name, table in comparisons.items()),
         "<details><summary>Every task and encoder</summary>",

@@ -13,7 +13,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
-from redalign_jax import alignment
+from redalign_jax import alignment, pid
 from redalign_jax import config as configs
 from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import coordination, devices, processes, results
@@ -58,13 +58,12 @@ class Block:
         count, cells = len(self.settings), self.group.cells
         return np.array([grid.places(cells[c], columns, count) for c, columns in self.units])
 
-    @property
-    def curve_shapes(self) -> TrainMetrics:
-        """Shapes of the whole curves: (evaluations, rows, settings, ...)."""
-        modalities = len(self.group.model.modalities)
-        shape = (self.config.train.evaluations, *self.columns.shape)
-        pairs = len(alignment.pairs(modalities))
-        return TrainMetrics((*shape, modalities), (*shape, pairs), (*shape, modalities))
+    def curves(self) -> TrainMetrics:
+        """The whole curves, (evaluations, rows, settings, ...), NaN before anything is trained."""
+        whole = (self.config.train.evaluations, *self.columns.shape)
+        return jax.tree.map(
+            lambda a: np.full((*whole, *a.shape[2:]), np.nan, np.float32), self.program.curve
+        )
 
 
 class Inputs(NamedTuple):
@@ -105,7 +104,7 @@ def compiled(
         TrainSpec(train.steps, batch, train.evaluations, config.sweep.batch_shards),
         EvalSpec(examples, neighbours, config.measure.probe_examples),
         devices.mesh(config.sweep.batch_shards),
-        (len(group.cells), setting_count),
+        (len(group.cells), len(group.numbers(setting_count))),
         group.example,
         chunk or config.sweep.runs_per_device,
         shape,
@@ -121,9 +120,12 @@ def cut(
 ) -> Iterator[Block]:
     """The blocks of a group's runs, those left out whose places in the grid are all `done`."""
     shape, count = program.shape, len(settings)
+    numbers = group.numbers(count)
     todo = [
         (c, columns)
-        for c, columns in grid.units(len(group.cells), count, shape)
+        for c, columns in (
+            (c, numbers[own]) for c, own in grid.units(len(group.cells), len(numbers), shape)
+        )
         if any(place not in done for place in grid.places(group.cells[c], columns, count))
     ]
     for units in grid.chunks(todo, shape):
@@ -182,8 +184,7 @@ def load(block: Block) -> Inputs:
 
 def start(block: Block, inputs: Inputs) -> BlockState:
     """The block before its first step."""
-    curves = TrainMetrics(*(np.full(shape, np.nan, np.float32) for shape in block.curve_shapes))
-    return BlockState(0, block.program.start(*inputs), curves)
+    return BlockState(0, block.program.start(*inputs), block.curves())
 
 
 def advance(block: Block, inputs: Inputs, carry: BlockState) -> BlockState:
@@ -191,7 +192,9 @@ def advance(block: Block, inputs: Inputs, carry: BlockState) -> BlockState:
     train = block.config.train
     state, curve = block.program.segment(*inputs, carry.state, np.int32(carry.step))
     steps = train.steps // train.evaluations
-    for whole, now in zip(carry.curves, processes.gather(curve), strict=True):
+    for whole, now in zip(
+        *map(jax.tree.leaves, (carry.curves, processes.gather(curve))), strict=True
+    ):
         whole[carry.step // steps] = now
     return BlockState(carry.step + steps, state, carry.curves)
 
@@ -245,6 +248,12 @@ def _curve_columns(block: Block, curves: TrainMetrics) -> Table:
             columns[step, name, "task_loss"] = curves.task_loss[i, ..., m]
             sign, metric = (1, "valid_accuracy") if model.classes else (-1, "valid_mae")
             columns[step, name, metric] = sign * curves.valid[i, ..., m]
+            if curves.evidence is not None:
+                columns[step, name, "gate"] = curves.evidence.gate[i, ..., m]
+                columns[step, name, "temperature"] = curves.evidence.temperature[i, ..., m]
+                others = [o for o in model.modalities if o != name]
+                for k, other in enumerate(others):
+                    columns[step, name, f"weight_{other}"] = curves.evidence.weight[i, ..., m, k]
         for k, (a, b) in enumerate(alignment.pairs(len(model.modalities))):
             pair = f"{model.modalities[a]}|{model.modalities[b]}"
             columns[step, pair, "alignment_loss"] = curves.alignment_loss[i, ..., k]
@@ -258,7 +267,8 @@ def _known(block: Block) -> tuple[Table, pd.DataFrame, np.ndarray]:
     for c in dict.fromkeys(c for c, _ in block.units):
         task = block.tasks.get(c) or block.group.cells[c].load()
         known[c], scale[c] = dict(task.known), task.target_scale
-        facts[c] = task.facts() | {"resplit": task.resplit, "fixed_test": task.fixed_test}
+        exact = pid.columns(task.modalities, task.joint)
+        facts[c] = exact | {"resplit": task.resplit, "fixed_test": task.fixed_test}
         if task.classes:
             known[c] |= {(name, "majority"): task.majority for name in task.modalities}
     rows = [known[c] for c, _ in block.units]

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import logging
+import math
 import os
 import re
 import time
@@ -18,7 +19,6 @@ from jax import Array
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import processes, workdir
 from redalign_jax.sweep.block import Block, BlockState
-from redalign_jax.training.loop import TrainMetrics
 
 FOLDER = workdir.CHECKPOINTS
 KEPT = 2
@@ -44,7 +44,7 @@ def _digests(tree: Any) -> list[Array]:
 
 def _seal(carry: BlockState) -> list[int]:
     state = [int(d) for d in processes.gather(_digests(carry.state))]
-    return state + [zlib.crc32(np.ascontiguousarray(c)) for c in carry.curves]
+    return state + [zlib.crc32(np.ascontiguousarray(c)) for c in jax.tree.leaves(carry.curves)]
 
 
 def _code(error: BaseException) -> int | None:
@@ -70,6 +70,23 @@ def _one_line(error: BaseException) -> str:
 def _not_of_orbax(record: logging.LogRecord) -> bool:
     """Orbax logs every error of every layer; ours is one line."""
     return "orbax" not in record.pathname
+
+
+def _saved(tree: Any) -> Any:
+    """The arrays that hold something: Orbax refuses others, such as the pairs of one modality."""
+    return jax.tree.map(lambda a: a if math.prod(a.shape) else None, tree)
+
+
+def _filled(tree: Any, whole: Any) -> Any:
+    """`tree` of `_saved` with its empty arrays, shaped and placed as in `whole`."""
+
+    def fill(like: Any, a: Any) -> Any:
+        if a is not None:
+            return a
+        empty = np.zeros(like.shape, like.dtype)
+        return jax.device_put(empty, like.sharding) if hasattr(like, "sharding") else empty
+
+    return jax.tree.map(fill, whole, tree)
 
 
 class Checkpoints:
@@ -112,7 +129,7 @@ class Checkpoints:
         about = {"block": _identity(block), "step": carry.step, "seal": _seal(carry)}
         args = self._ocp.args
         number = max(self._manager.all_steps(), default=-1) + 1
-        tree = {"state": carry.state, "curves": TrainMetrics(*(c.copy() for c in carry.curves))}
+        tree = _saved({"state": carry.state, "curves": jax.tree.map(np.copy, carry.curves)})
         try:
             self._manager.save(
                 number,
@@ -181,11 +198,11 @@ class Checkpoints:
         if step not in range(0, train.steps + 1, train.steps // train.evaluations):
             raise ValueError(f"step {step} ends no segment")
         args = self._ocp.args
-        curves = TrainMetrics(*(np.empty(shape, np.float32) for shape in block.curve_shapes))
-        wanted = args.StandardRestore({"state": block.program.state, "curves": curves})
+        whole = {"state": block.program.state, "curves": block.curves()}
+        wanted = args.StandardRestore(_saved(whole))
         tree = self._manager.restore(number, args=args.Composite(carry=wanted)).carry
-        curves = TrainMetrics(*(np.array(c) for c in tree["curves"]))
-        return BlockState(step, tree["state"], curves)
+        tree = _filled(tree, whole)
+        return BlockState(step, tree["state"], jax.tree.map(np.array, tree["curves"]))
 
     def __enter__(self) -> "Checkpoints":
         logging.getLogger("absl").addFilter(_not_of_orbax)

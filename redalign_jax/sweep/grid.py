@@ -1,7 +1,8 @@
 """The grid of a sweep: its tasks grouped by shape, its settings, and how they are cut up."""
 
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax import alignment, encoders
 from redalign_jax import config as configs
+from redalign_jax.alignment.posterior import SCARCE
 from redalign_jax.data import Load, Source, identity, notes
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
@@ -26,7 +28,7 @@ class Cell:
 
     Attributes:
       place: its number in the grid.
-      columns: task axes, `embedding` if it is swept, and seed, as columns of the results.
+      columns: task axes, `embed_dim` if it is swept, and seed, as columns of the results.
       source: gives the task, of the seed.
       seed: of samples, splits, init and batches.
       embedding: dimensions of the embedding.
@@ -51,11 +53,17 @@ class Group:
       model: the choices.
       example: one task's arrays.
       cells: the tasks.
+      settings: numbers of its settings; None for all of the grid.
     """
 
     model: ModelSpec
     example: Data
     cells: list[Cell] = field(default_factory=list)
+    settings: list[int] | None = None
+
+    def numbers(self, count: int) -> np.ndarray:
+        """Its settings' numbers, of a grid of `count` settings."""
+        return np.arange(count) if self.settings is None else np.array(self.settings)
 
 
 def arrays(task: Task) -> Data:
@@ -71,20 +79,21 @@ def build_model(config: ConfigDict, task: Task, embedding: int) -> ModelSpec:
     inputs = {name: [s.x[m] for s in splits] for m, name in enumerate(task.modalities)}
     projection = config.alignment.projection
     learned = config.alignment.learned_temperature
+    objective = config.alignment.objective
     return ModelSpec(
         modalities=task.modalities,
         classes=task.classes,
         encoders=encoders.build(encoder, inputs, task.kinds, embedding),
         projector=MLP(tuple(projection[:-1]), projection[-1], encoder.activation)
-        if projection
+        if projection and objective != "posterior"
         else None,
-        objective=config.alignment.objective,
+        objective=objective,
         schedule=config.alignment.schedule,
         learned_temperature=learned,
         bounded=not learned and min(config.hyper.temperature) >= alignment.BOUNDED_TEMPERATURE,
         debiased=bool(task.classes)
-        and config.alignment.objective != "vicreg"
-        and (config.sweep.balanced or any(config.hyper.false_negative_weight)),
+        and objective in ("info_nce", "siglip")
+        and any(config.hyper.false_negative_weight),
         block=config.alignment.block,
     )
 
@@ -117,6 +126,14 @@ def _check_task(config: ConfigDict, task: Task) -> None:
                 f"{name}: {size} examples in a batch cannot be split evenly over "
                 f"sweep.batch_shards, {config.sweep.batch_shards}"
             )
+    aware = config.sweep.balanced or config.alignment.objective == "posterior"
+    if aware and len(task.valid.y) < SCARCE:
+        logging.warning(
+            "%d validation labels are fewer than %d: they say too little about whose posterior to "
+            "trust, and the encoders that should learn from posteriors are left alone",
+            len(task.valid.y),
+            SCARCE,
+        )
     if any(config.hyper.false_negative_weight) and not task.classes:
         raise UserError(
             "hyper.false_negative_weight: needs classes, and the labels are those of a regression"
@@ -167,7 +184,24 @@ def groups(config: ConfigDict, load: Load | None = None) -> list[Group]:
             key = (model, tuple(jax.tree.leaves(shapes)))
             found.setdefault(key, Group(model, example))
         found[key].cells.append(cell)
-    return list(found.values())
+    if not config.sweep.balanced:
+        return list(found.values())
+    last = len(configs.settings(config)) - 1
+    return [part for group in found.values() for part in _balanced(group, last)]
+
+
+def _balanced(group: Group, last: int) -> tuple[Group, Group]:
+    """The group's fixed settings, and the last, the balanced mechanism, which has its own model."""
+    model = replace(
+        group.model,
+        objective=configs.BALANCED_OBJECTIVE,
+        projector=None,
+        schedule="constant",
+        learned_temperature=False,
+        debiased=False,
+    )
+    fixed = replace(group, settings=list(range(last)))
+    return fixed, replace(group, model=model, settings=[last])
 
 
 def places(cell: Cell, settings: np.ndarray, count: int) -> np.ndarray:

@@ -53,6 +53,7 @@ class Program:
       segment: (hyper, seeds, data, state, first) → (State, TrainMetrics); donates the state.
       measure: (hyper, seeds, data, state) → metrics by (subject, metric).
       state: shapes and placement of the state.
+      curve: shapes of what a segment shows.
       bytes: of the largest of the three, per device, arguments and outputs included.
     """
 
@@ -61,6 +62,7 @@ class Program:
     segment: Callable[..., tuple[State, TrainMetrics]]
     measure: Callable[..., evaluate.Measured]
     state: State
+    curve: TrainMetrics
     bytes: int
 
     @property
@@ -152,6 +154,7 @@ def compile_block(
         donate=(3,),
     )
     measure_all = sharded(_grid(measure, (0,) * 4, (0, None, None, 0)), (runs,) * 4)
+    _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
     lowered = (
         start_all.lower(hyper, seeds, data),
         segment_all.lower(hyper, seeds, data, state, first),
@@ -159,7 +162,7 @@ def compile_block(
     )
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
         compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
-    return Program(shape, *compiled, state, bytes=max(map(_bytes, compiled)))
+    return Program(shape, *compiled, state, curve, bytes=max(map(_bytes, compiled)))
 
 
 def fit(

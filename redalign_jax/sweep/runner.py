@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
@@ -78,7 +77,7 @@ def train(
       Stopped: a process was asked to stop, and all is saved.
     """
     count = len(configs.settings(config))
-    runs, steps = sum(len(g.cells) for g in groups) * count, config.train.steps
+    runs, steps = sum(len(_places(g, count)) for g in groups), config.train.steps
     now = {"runs": runs, "settings": count, "shapes": {}}
     now |= {"layout": devices.describe(), "chunk": config.sweep.runs_per_device}
     plan = processes.agree(lambda: shards.plan(folder)) or now
@@ -155,7 +154,7 @@ def _stop(sweep: _Sweep) -> None:
 
 def _places(group: Group, setting_count: int) -> list[int]:
     """Places in the grid of a group's runs."""
-    every = np.arange(setting_count)
+    every = group.numbers(setting_count)
     return [place for c in group.cells for place in grid.places(c, every, setting_count).tolist()]
 
 

@@ -11,8 +11,10 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from redalign_jax import alignment
+from redalign_jax.alignment import posterior
 from redalign_jax.alignment.blocks import batch_size
 from redalign_jax.alignment.blocks import total as summed
+from redalign_jax.alignment.posterior import Evidence
 from redalign_jax.runtime import devices
 from redalign_jax.task import Split
 from redalign_jax.training import batches
@@ -72,6 +74,7 @@ class State(NamedTuple):
       best_score: (M,) that score; see `validate`.
       best_step: (M,) the step it was reached.
       diverged: (M,) which encoders have stopped changing.
+      evidence: what the validation split said at the last look, for the objective "posterior".
     """
 
     params: Array
@@ -80,6 +83,7 @@ class State(NamedTuple):
     best_score: Array
     best_step: Array
     diverged: Array
+    evidence: Evidence | None
 
 
 class TrainMetrics(NamedTuple):
@@ -89,11 +93,13 @@ class TrainMetrics(NamedTuple):
       task_loss: (M,) nats, or standard deviations of a regression's target.
       alignment_loss: (pairs,), unscaled by strength; NaN once an encoder of the pair diverged.
       valid: (M,) accuracy, or negative mean absolute error in the same units.
+      evidence: see `State`.
     """
 
     task_loss: Array
     alignment_loss: Array
     valid: Array
+    evidence: Evidence | None = None
 
 
 def _optimiser(hyper: Hyper, decayed: Array) -> optax.GradientTransformation:
@@ -144,6 +150,10 @@ def start(model: ModelSpec, hyper: Hyper, key: Array, data: Data) -> State:
     """The run before its first step; its validation scores are those of nothing, −∞."""
     params = ravel_pytree(init(model, hyper, jax.random.fold_in(key, 0), data.train.x))[0]
     scores = jnp.full(len(model.modalities), -jnp.inf)
+    evidence = None
+    if model.objective == "posterior":
+        before = posterior.prior(data.train.y, model.classes)
+        evidence = posterior.nothing(len(model.modalities), before)
     return State(
         params=params,
         optimiser=_optimiser(hyper, params).init(params),
@@ -151,6 +161,7 @@ def start(model: ModelSpec, hyper: Hyper, key: Array, data: Data) -> State:
         best_score=scores,
         best_step=jnp.zeros(scores.shape, jnp.int32),
         diverged=jnp.zeros(scores.shape, bool),
+        evidence=evidence,
     )
 
 
@@ -163,6 +174,7 @@ def losses(
     on: Array,
     axis: str | None = None,
     diverged: Array | None = None,
+    evidence: Evidence | None = None,
 ) -> tuple[Array, tuple[Array, Array]]:
     """L_task + L_align with each encoder's share of the alignment gradient.
 
@@ -176,6 +188,7 @@ def losses(
       axis: mesh axis over which both batches are split; losses and gradients are to be summed
         over it.
       diverged: (M,) encoders that take no part in alignment; None for none.
+      evidence: see `alignment_losses`.
 
     Returns:
       The scalar to differentiate, and ((M,) task losses, (pairs,) unscaled alignment losses, NaN
@@ -194,7 +207,7 @@ def losses(
     # one whose loss is lost in this very step pulls nobody either
     lost = ~(summed(jax.lax.stop_gradient(task), axis) < DIVERGED)
     apart = lost if diverged is None else diverged | lost
-    align = alignment_losses(model, params, hyper, h, on, axis, apart)
+    align = alignment_losses(model, params, hyper, h, on, axis, apart, evidence)
     aligned = jnp.where(jnp.isnan(align), 0, align)
     # Each encoder meets M − 1 partners: λ weighs their mean, whatever M.
     partners = max(len(model.modalities) - 1, 1)
@@ -231,10 +244,14 @@ def step(
       The state after, and (task losses, alignment losses) before the step.
     """
     on = alignment.schedule(model.schedule, progress, hyper.align_fraction)
+    if model.objective == "posterior":
+        on = jnp.where(progress < posterior.START, 0, on)
 
     def loss(params: Array) -> tuple[Array, tuple[Array, Array]]:
         tree = read.unravel(params)
-        return losses(model, tree, hyper, labelled, paired, on, axis, state.diverged)
+        return losses(
+            model, tree, hyper, labelled, paired, on, axis, state.diverged, state.evidence
+        )
 
     (_, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
     parts, gradient = jax.tree.map(lambda x: summed(x, axis), (parts, gradient))
@@ -269,10 +286,14 @@ def _lost(own: Array, shared: Array, align: Array) -> Array:
     return ~shared | jnp.any(member & lost, axis=1)
 
 
-def validate(model: ModelSpec, params: Params, split: Split) -> Array:
-    """(M,) score of each encoder's own head: accuracy, or negative mean absolute error."""
+def heads(model: ModelSpec, params: Params, split: Split) -> tuple[Array, ...]:
+    """What each encoder's own head says about a split, see `model.predict`."""
     with jax.default_matmul_precision("highest"):
-        outputs = predict(model, params, embed(model, params, split.x))
+        return predict(model, params, embed(model, params, split.x))
+
+
+def validate(model: ModelSpec, outputs: tuple[Array, ...], split: Split) -> Array:
+    """(M,) score of each encoder's own head: accuracy, or negative mean absolute error."""
     if model.classes:
         return jnp.stack([jnp.mean(jnp.argmax(o, axis=-1) == split.y) for o in outputs])
     return -task_losses(model, outputs, split.y)
@@ -330,7 +351,8 @@ def segment(
         )
     counts = first + jnp.arange(steps)
     state, (task, align) = jax.lax.scan(body, state, (counts, label_rows, pair_rows))
-    score = validate(model, read.unravel(state.params), data.valid)
+    outputs = heads(model, read.unravel(state.params), data.valid)
+    score = validate(model, outputs, data.valid)
     better = score > state.best_score
     owned = jnp.append(better, jnp.any(better))[read.owner]
     state = state._replace(
@@ -338,4 +360,11 @@ def segment(
         best_score=jnp.where(better, score, state.best_score),
         best_step=jnp.where(better, first + steps, state.best_step),
     )
-    return state, TrainMetrics(jnp.mean(task, axis=0), jnp.mean(align, axis=0), score)
+    if state.evidence is not None:
+        found = posterior.fit(
+            jnp.stack(outputs), data.valid.y, state.evidence.prior, model.classes, state.diverged
+        )
+        state = state._replace(evidence=found)
+    return state, TrainMetrics(
+        jnp.mean(task, axis=0), jnp.mean(align, axis=0), score, state.evidence
+    )

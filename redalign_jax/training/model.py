@@ -13,8 +13,9 @@ from flax import linen as nn
 from jax import Array
 
 from redalign_jax import alignment
-from redalign_jax.alignment import Negatives
-from redalign_jax.alignment.blocks import total
+from redalign_jax.alignment import Negatives, posterior
+from redalign_jax.alignment.blocks import batch_size, total
+from redalign_jax.alignment.posterior import Evidence
 from redalign_jax.encoders import CNN, MLP
 
 Params = dict[str, Any]
@@ -56,7 +57,7 @@ class ModelSpec:
       encoders: a module per modality, (n, ...) → (n, d).
       projector: the module of every projection head, (n, d) → (n, d'), or None to align the
         embedding itself.
-      objective: "info_nce", "siglip" or "vicreg".
+      objective: a key of `config.OBJECTIVES`.
       schedule: a key of `alignment.SCHEDULES`.
       learned_temperature: whether τ is a parameter, log-scaled and kept ≥ 0.01 as in CLIP.
       bounded: whether InfoNCE may use one exponential; see `alignment.info_nce`.
@@ -182,6 +183,7 @@ def alignment_losses(
     on: Array,
     axis: str | None = None,
     diverged: Array | None = None,
+    evidence: Evidence | None = None,
 ) -> Array:
     """Alignment of every pair, with the gradient that each encoder's strength lets through.
 
@@ -200,10 +202,13 @@ def alignment_losses(
       on: the schedule's factor, scalar.
       axis: mesh axis over which the batch is split; each device then returns its part of the sum.
       diverged: (M,) encoders that take no part; None for none.
+      evidence: what the validation split says, for the objective "posterior" alone.
 
     Returns:
       (pairs,) losses, unscaled; NaN where an encoder of the pair takes no part.
     """
+    if model.objective == "posterior":
+        return _posterior_losses(model, params, hyper, embeddings, on, axis, diverged, evidence)
     strongest = jnp.max(hyper.strength)
     relative = hyper.strength / jnp.where(strongest > 0, strongest, 1)
     apart = _apart(model, embeddings, axis)
@@ -228,6 +233,32 @@ def alignment_losses(
     )
     first, second = np.array(alignment.pairs(len(z)), int).reshape(-1, 2).T
     return jnp.where(apart[first] | apart[second], jnp.nan, losses)
+
+
+def _posterior_losses(
+    model: ModelSpec,
+    params: Params,
+    hyper: Hyper,
+    embeddings: tuple[Array, ...],
+    on: Array,
+    axis: str | None,
+    diverged: Array | None,
+    evidence: Evidence,
+) -> Array:
+    """(pairs,) the mean of both encoders' losses; each encoder's gradient is λ_m g_m times its own.
+
+    An encoder meets M − 1 partners, and their mean counts: half of its loss, hence the factor 2.
+    """
+    outputs = predict(model, params, embeddings)
+    apart = _apart(model, outputs, axis)
+    if diverged is not None:
+        apart |= diverged
+    losses = posterior.losses(jnp.stack(outputs), evidence, model.classes, apart)
+    felt = hyper.strength * evidence.gate * on
+    losses = alignment.scale_gradient(losses, 2 * felt) / batch_size(1, axis)
+    first, second = np.array(alignment.pairs(len(losses)), int).reshape(-1, 2).T
+    mean = (losses[first] + losses[second]) / 2
+    return jnp.where(apart[first] | apart[second], jnp.nan, mean)
 
 
 def _apart(model: ModelSpec, z: Sequence[Array], axis: str | None) -> Array:

@@ -242,7 +242,7 @@ def test_advice_never_sees_the_other_splits_and_a_sweep_accepts_it(tmp_path, mon
     page = advice.make(tmp_path / "a", workdir.read_config(tmp_path / "a"), first).read_text()
     if len(strengths) == 1:
         assert "Train without alignment" in page and "Expected change" not in page
-    assert advised.hyper.false_negative_weight == (configs.BALANCED["false_negative_weight"],)
+    assert advised.hyper.false_negative_weight == (configs.ADVISED["false_negative_weight"],)
     table = sweep.run(advised, tmp_path / "sweep")
     assert table["strength"].nunique() == len(strengths)
 

@@ -98,15 +98,19 @@ def test_other_objectives_in_parts_are_the_whole(form, objective):
 
 
 @pytest.mark.parametrize("pairs", [64, 128])  # all labelled; or more pairs than labels
-@pytest.mark.parametrize("objective", ["info_nce", "siglip"])
+@pytest.mark.parametrize("objective", ["info_nce", "siglip", "posterior"])
 def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective):
     config = experiment(data__pairs=(pairs,), alignment__learned_temperature=True)
     config.alignment.objective = objective
-    config.hyper.false_negative_weight = (0.5,)
+    config.hyper.false_negative_weight = (0.0 if objective == "posterior" else 0.5,)
     (group,) = grid.groups(config)
     model, data = group.model, group.example
     hyper = jax.tree.map(lambda v: jnp.asarray(v[1]), grid.hyper_arrays(_settings(config), 2))
-    params = loop.start(model, hyper, jax.random.key(0), data).params
+    state = loop.start(model, hyper, jax.random.key(0), data)
+    params, evidence = state.params, state.evidence
+    if evidence is not None:
+        half = jnp.full(2, 0.5)
+        evidence = evidence._replace(gate=half, weight=half[:, None])
     read = loop.layout(model, data.train.x)
     labelled = Split(tuple(x[:32] for x in data.train.x), data.train.y[:32])
     paired = tuple(x[32:64] for x in data.train.x) if pairs > 64 else None
@@ -114,7 +118,14 @@ def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective):
     def gradient(params, labelled, paired, axis=None):
         def loss(params):
             return loop.losses(
-                model, read.unravel(params), hyper, labelled, paired, jnp.float32(1), axis
+                model,
+                read.unravel(params),
+                hyper,
+                labelled,
+                paired,
+                jnp.float32(1),
+                axis,
+                evidence=evidence,
             )
 
         (total, parts), g = jax.value_and_grad(loss, has_aux=True)(params)

@@ -5,6 +5,7 @@ from helpers.commands import ROOT, python, refused
 
 from redalign_jax.data import SOURCES
 from redalign_jax.data.__main__ import NAMES
+from redalign_jax.data.sources import multibench
 
 
 def test_prepares_once_and_says_what_there_is(tmp_path):
@@ -31,9 +32,7 @@ def test_wrong_arguments(arguments):
 
 
 def test_every_dataset_can_be_prepared_and_has_an_experiment():
-    assert {"mfeat", "av_digits", "emoji", "avmnist", "mosei", "mosi", "mustard", "ur_funny"} == {
-        *NAMES
-    }
+    assert {"mfeat", "av_digits", "avmnist", "mosei", "mosi", "mustard", "ur_funny"} == {*NAMES}
     for name in SOURCES:
-        known = {"redundancy_bits": "redundancy"}
+        known = {"redundancy_bits": "redundancy"} | dict.fromkeys(multibench.DATASETS, "affect")
         assert (ROOT / "configs" / f"{known.get(name, name)}.py").exists()

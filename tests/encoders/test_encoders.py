@@ -14,7 +14,14 @@ from redalign_jax.kinds import ready
 
 
 def options(**changes):
-    given = {"width": 8, "depth": 1, "heads": 2, "patch": 4, "widths": (8,), "kind": "auto"}
+    given = {
+        "d_model": 8,
+        "depth": 1,
+        "heads": 2,
+        "patch_size": 4,
+        "hidden_sizes": (8,),
+        "kind": "auto",
+    }
     return ConfigDict(experiment().encoder.to_dict() | given | changes)
 
 
@@ -121,7 +128,7 @@ def test_what_does_not_fit_is_named():
         ("kind", "lstm", "encoder.kind: 'lstm' is not one of auto, mlp"),
         ("heads", 3, "encoder.heads: 3 does not divide encoder.d_model, 64"),
         ("dtype", "float16", "encoder.dtype: 'float16'"),
-        ("patch", 0, "encoder.patch_size: 0"),
+        ("patch_size", 0, "encoder.patch_size: 0"),
     ):
         with pytest.raises(UserError, match=message):
             check(experiment(**{f"encoder__{name}": value}))

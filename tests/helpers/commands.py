@@ -32,7 +32,7 @@ def python(*arguments):
 def sweep(name, out, **fields):
     """The command of configs/NAME.py with tiny settings; `fields` are those of `data`."""
     data = [f"--config.data.{field}={value}" for field, value in fields.items()]
-    command = ("--job=sweep", f"--config=configs/{name}.py", f"--workdir={out}", *data, *SMALL)
+    command = ("--job=sweep", f"--config={name}", f"--workdir={out}", *data, *SMALL)
     return python("-m", "redalign_jax", *command)
 
 

@@ -1,9 +1,14 @@
 """The choices and hyperparameters of one small run."""
 
+import jax
 import jax.numpy as jnp
 
 from redalign_jax.encoders import MLP
+from redalign_jax.task import Split
+from redalign_jax.training.loop import Data
 from redalign_jax.training.model import Hyper, ModelSpec
+
+KEY = jax.random.key(7)
 
 
 def model(modalities=("a", "b"), **changes):
@@ -28,3 +33,8 @@ def hyper(strength, **changes):
     }
     values |= changes | {"strength": strength}
     return Hyper(**{k: jnp.asarray(v, jnp.float32) for k, v in values.items()})
+
+
+def only(d, m):
+    """The task with modality m alone."""
+    return jax.tree.map(lambda x: x, Data(*(Split((s.x[m],), s.y) for s in d[:3])))

@@ -6,13 +6,15 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.exact import exact
 from helpers.shell import command, refused
 from helpers.small import experiment
+from helpers.tables import decomposed
 from ml_collections import ConfigDict
 
 from redalign_jax import report, sweep
 from redalign_jax.config import base
-from redalign_jax.data.sources import arrays, redundancy_bits
+from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.pid import decomposition
 
@@ -100,7 +102,7 @@ def test_a_sweep_and_a_decomposition_share_a_workdir(tmp_path):
     assert list(table["method"]) == ["estimate", "exact"] * 2
     assert list(table["examples"]) == [64 + 50 + 100, 0] * 2
     for _, row in table[table["method"] == "exact"].iterrows():
-        facts = redundancy_bits.facts(row["task_redundancy"], 0.05, 0)
+        facts = exact(row["task_redundancy"], 0.05, 0)
         assert row["redundancy"] == row["redundancy_low"] == facts["pid_redundancy"]
         assert row["information"] == pytest.approx(row[ATOMS].sum())
         assert row["shared_fraction_second"] == facts["shared_fraction_x2"]
@@ -153,34 +155,19 @@ def test_refusals(tmp_path):
     assert not out.exists()
 
 
-def rows(**changes) -> pd.DataFrame:
-    """A table of one pair: R 0.3, U₁ 0.1 of I 0.4 nats, and what `changes` says otherwise."""
-    values = {
-        "redundancy": 0.3,
-        "unique_first": 0.1,
-        "information": 0.4,
-        "redundancy_fraction": 0.75,
-    }
-    row = {"first": "a", "second": "b", "method": "estimate", "examples": 500, "binned": False}
-    for name in decomposition.NUMBERS:
-        value = values.get(name, 0.0)
-        row |= {name: value, f"{name}_low": max(value - 0.05, 0), f"{name}_high": value + 0.05}
-    return pd.DataFrame([row | changes])
-
-
 def test_the_headline_says_nothing_below_the_noise():
     headline = report.decomposition.headline
-    found = rows()
+    found = decomposed()
     assert headline(found) == (
         "Of what two modalities tell about the labels, 75 % (95 % interval 70 to 80) is in either "
         "alone"
     )
-    noise = rows(redundancy=1e-4, information=1e-4, information_low=0.0)
+    noise = decomposed(redundancy=1e-4, information=1e-4, information_low=0.0)
     assert "above the noise" in headline(noise) and "%" not in headline(noise)
     both = pd.concat([found, noise], ignore_index=True)
     assert headline(both).endswith("is in either alone; in 1 of 2 cases nothing is above the noise")
-    assert "without intervals" in headline(rows(information_low=np.nan))
-    exact = rows(method="exact", information_low=0.4)
+    assert "without intervals" in headline(decomposed(information_low=np.nan))
+    exact = decomposed(method="exact", information_low=0.4)
     assert headline(exact).endswith(", 75 % is in either alone")
     assert "below 0.050" in report.decomposition.section(found, "")
 

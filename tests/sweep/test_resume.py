@@ -16,6 +16,7 @@ import pytest
 from helpers.killed import config
 
 from redalign_jax import report, sweep
+from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import preemption, workdir
 from redalign_jax.sweep import block, checkpoint, shards
@@ -97,6 +98,38 @@ def test_sigterm_saves_and_the_same_call_goes_on(undisturbed, tmp_path, monkeypa
     sweep.run(config(), tmp_path)
     assert again.trained == 6 * SEGMENTS - SEGMENTS - 7
     assert_identical(tmp_path, undisturbed)
+
+
+def test_what_posteriors_were_found_to_be_worth_is_kept(tmp_path, monkeypatch):
+    changes = {"alignment__objective": "posterior", "hyper__learning_rate": (1e-2,)}
+    changes |= {"hyper__strength": (0.0, 1.0), "train__steps": 100, "data__redundancy": (0,)}
+    sweep.run(config(**changes), tmp_path / "whole")
+    stop_after(monkeypatch, tmp_path / "stopped", SEGMENTS + 13, **changes)
+    sweep.run(config(**changes), tmp_path / "stopped")
+    assert_identical(tmp_path / "stopped", tmp_path / "whole")
+    curves = pd.read_parquet(tmp_path / "whole" / "curves.parquet")
+    assert curves.loc[curves["metric"] == "gate", "value"].max() > 0.3
+
+
+def test_a_modality_alone_is_saved_without_its_pairs(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=160)
+    views = {name: rng.standard_normal((160, 5)) + y[:, None] for name in "ab"}
+    np.savez(tmp_path / "two.npz", labels=y, **views)
+    own = config(alignment__objective="posterior", hyper__strength=(0.0,), train__batch=16)
+    with own.unlocked():
+        own.data = arrays.defaults()
+    own.data.path, own.data.modalities = str(tmp_path / "two.npz"), ("a",)
+    own.measure.examples = 20
+    sweep.run(own, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        After(patch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(preemption.Stopped):
+            sweep.run(own, tmp_path / "stopped")
+    again = After(monkeypatch, -1, None)
+    sweep.run(own, tmp_path / "stopped")
+    assert again.trained == SEGMENTS - 7
+    assert_identical(tmp_path / "stopped", tmp_path / "whole")
 
 
 def damage(number: Path, how: str):

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.exact import exact
 from helpers.small import experiment
 
 from redalign_jax import report, sweep
-from redalign_jax.data.sources import arrays, redundancy_bits
+from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import devices
@@ -46,12 +47,12 @@ def test_the_table_is_tidy_and_complete(reference):
     runs, metrics = 2 * 2 * 3, 10 * 2 + 6 + 2 + 4  # encoders, pair, fusion, Bayes accuracies
     assert len(table) == runs * metrics
     assert not table.duplicated(RUN).any()
-    facts = list(redundancy_bits.facts(0, 0.05, 0))
+    facts = list(exact(0, 0.05, 0))
     seeds = ["resplit", "fixed_test"]
     assert list(table.columns) == [*RUN[:2], *facts, *seeds, *RUN[2:], "value", "diverged"]
     assert not table[seeds].any(axis=None)  # every seed draws rows of its own
     for (redundancy, seed), rows in table.groupby(["redundancy", "seed"]):
-        known = redundancy_bits.facts(redundancy, 0.05, seed)
+        known = exact(redundancy, 0.05, seed)
         assert (rows[facts] == pd.Series(known)).all(axis=None)
     assert table["value"].notna().all()
     assert not table["diverged"].any()
@@ -77,14 +78,14 @@ def test_a_run_alone_is_the_run_in_the_sweep(reference, tmp_path):
 def test_sizes_of_the_embedding_are_an_axis(reference, tmp_path):
     both = experiment(encoder__embed_dim=(4, 6), data__redundancy=(8,))
     table = sweep.run(both, tmp_path / "both")
-    assert list(table.columns[:2]) == ["embedding", "seed"]
-    assert table.groupby("embedding").size().nunique() == 1
-    alone = curves(tmp_path / "both", embedding=4, redundancy=8)
+    assert list(table.columns[:2]) == ["embed_dim", "seed"]
+    assert table.groupby("embed_dim").size().nunique() == 1
+    alone = curves(tmp_path / "both", embed_dim=4, redundancy=8)
     alone = alone[alone.index.get_level_values("metric").str.endswith("loss")]
     np.testing.assert_allclose(alone, curves(reference[0])[alone.index], rtol=1e-4)
-    with pytest.raises(UserError, match=r"encoder\.embedding: a value stands twice"):
+    with pytest.raises(UserError, match=r"encoder\.embed_dim: a value stands twice"):
         sweep.run(experiment(encoder__embed_dim=(4, 4)), tmp_path / "twice")
-    with pytest.raises(UserError, match=r"encoder\.embedding: 0"):
+    with pytest.raises(UserError, match=r"encoder\.embed_dim: 0"):
         sweep.run(experiment(encoder__embed_dim=(0,)), tmp_path / "none")
 
 
@@ -179,7 +180,7 @@ def test_a_finished_workdir_is_read_and_another_experiment_refused(reference, mo
         ({"data__source": "nowhere"}, r"data\.source: 'nowhere'"),
         ({"alignment__objective": "clip"}, r"alignment\.objective: 'clip'"),
         ({"alignment__schedule": "step"}, r"alignment\.schedule: 'step'"),
-        ({"encoder__hidden_sizes": (8, 0)}, r"encoder\.widths: 0"),
+        ({"encoder__hidden_sizes": (8, 0)}, r"encoder\.hidden_sizes: 0"),
         ({"measure__neighbours": 40}, r"measure\.neighbours: 40"),
         ({"sweep__seeds": 0}, r"sweep\.seeds: 0"),
     ],

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.runs import hyper, model
+from helpers.runs import KEY, hyper, model, only
 from helpers.small import experiment
 from ml_collections import ConfigDict
 
@@ -17,7 +17,6 @@ from redalign_jax.training import loop
 from redalign_jax.training.loop import Data, TrainSpec
 from redalign_jax.training.model import alignment_losses, embed, init
 
-KEY = jax.random.key(7)
 STEPS = 50
 
 
@@ -34,10 +33,6 @@ def data(labels=40, pairs=90, modalities=2, seed=0):
         return Split(x, np.argmax(core @ w, axis=1)[:labelled].astype(np.int32))
 
     return Data(split(pairs, labels), split(30, 30), split(30, 30))
-
-
-def only(d, m):
-    return jax.tree.map(lambda x: x, Data(*(Split((s.x[m],), s.y) for s in d[:3])))
 
 
 @partial(jax.jit, static_argnums=(0, 3))

@@ -1,4 +1,4 @@
-"""Your own arrays: one `.npz` file with an array per modality and one named `labels`."""
+"""Your own arrays, in the file or folder that they are in: see `data.readers`."""
 
 import functools
 import os
@@ -8,7 +8,18 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from redalign_jax import kinds
-from redalign_jax.data import checks, identity, labels, notes, npz, row_groups, scaling, splits
+from redalign_jax.data import (
+    checks,
+    identity,
+    labels,
+    members,
+    notes,
+    readers,
+    row_groups,
+    scaling,
+    splits,
+    transforms,
+)
 from redalign_jax.errors import UserError
 from redalign_jax.task import Task
 
@@ -18,12 +29,17 @@ def defaults() -> ConfigDict:
     return ConfigDict(
         {
             "source": "arrays",
-            "path": "",  # the .npz file
-            "modalities": ("",),  # comma-separated arrays; "" = all that may be, in file order
+            "path": "",  # the file or folder, or .npy files and a table between commas
+            "modalities": ("",),  # comma-separated arrays, or NAME=PATTERN of columns; "" = all
+            "label": "",  # array or column of the labels; "" = `labels`, or what is usual
+            "id": "",  # column of ids in a table beside arrays; "none" = rows are in order
+            "groups": "",  # array of which equal values belong together; "" = `groups`, if there
+            "split": "",  # array of train, valid, test; "" = `split`, if there
             "kinds": "",  # NAME=vector, sequence, image or tokens, between commas; "" guesses
+            "transform": "",  # NAME=log1p, between commas
+            "transpose": "",  # comma-separated arrays that are features × rows
             "target": "",  # classes or regression; "" tells by the type of the labels
             "unlabelled": "",  # the label that stands for none, such as -1; "missing" for nan
-            "groups": "",  # array of which equal values belong together; "" = `groups`, if there
             "labels": (0,),  # labelled training pairs; 0 = all
             "valid": 0.1,
             "test": 0.2,
@@ -32,7 +48,7 @@ def defaults() -> ConfigDict:
 
 
 def load(config: ConfigDict, seed: int) -> Task:
-    """Reads a task from `numpy.savez("mine.npz", audio=…, text=…, labels=…)`.
+    """Reads a task from what `config.path` names, such as `numpy.savez("mine.npz", audio=…, …)`.
 
     Row i of every array describes the same thing, or arrays have ids, and rows are joined by them.
     Arrays of these names are no modalities: `labels`, see `labels.read`; `groups`, rows of one
@@ -52,13 +68,33 @@ def load(config: ConfigDict, seed: int) -> Task:
     Raises:
       UserError: one line that names the file and what is wrong with it.
     """
+    ready = read(config)
+    return task(ready, config, seed, os.path.expanduser(config.path))
+
+
+def read(config: ConfigDict) -> "Ready":
+    """The arrays that `config.path` names, read once and noted every time; see `load`.
+
+    Raises:
+      UserError: as `load`.
+    """
     if not config.path:
-        raise UserError("data.path is empty: name an .npz file with one array per modality")
+        raise UserError(
+            f"data.path is empty: name a file with your data; it may be {readers.FORMATS}"
+        )
     path = os.path.expanduser(config.path)
-    options = (config.modalities, config.kinds, config.target, config.unlabelled, config.groups)
-    ready = _read(path, _stamp(path), *options)
-    identity.note_file(path)
-    return task(ready, config, seed, path)
+    asked = members.Asked(
+        config.modalities, config.label, config.id, config.groups, config.split, config.transpose
+    )
+    how = (config.kinds, config.transform, config.target, config.unlabelled)
+    stamp = _stamp(path)
+    ready, content = _read(path, stamp, asked, *how)
+    if path.endswith(".npz") and os.path.isfile(path):
+        identity.note_file(path)
+    else:
+        identity.know((path, stamp, asked), content)
+        identity.note((path, stamp, asked))
+    return ready
 
 
 def task(ready: "Ready", config: ConfigDict, seed: int, source: str) -> Task:
@@ -96,35 +132,46 @@ class Ready(NamedTuple):
     split: np.ndarray | None
 
 
-def _stamp(path: str) -> tuple[int, int]:
-    """Changes when the file does."""
-    try:
-        about = os.stat(path)
-    except (OSError, ValueError):
-        return 0, 0
-    return about.st_mtime_ns, about.st_size
+def _stamp(path: str) -> tuple[tuple[str, int, int], ...]:
+    """Changes when a file does."""
+    found = []
+    for file in readers.files(path):
+        try:
+            about = os.stat(file)
+        except (OSError, ValueError):
+            continue
+        found.append((os.path.realpath(file), about.st_mtime_ns, about.st_size))
+    return tuple(found)
 
 
 @functools.lru_cache(maxsize=1)  # every seed splits the same content
 def _read(
-    path: str,
-    stamp: tuple[int, int],
-    modalities: str,
+    path: str, stamp: tuple, asked: members.Asked, *how: str
+) -> tuple[Ready, identity.Digests]:
+    del stamp
+    found, raw = readers.read(path, asked)
+    ready = understand(found, *how, path)
+    if path.endswith(".npz"):
+        return ready, {}
+    named = {**raw.x, members.LABELS: raw.y, **raw.beside}
+    named |= {f"{name}_ids": value for name, value in raw.ids.items()}
+    return ready, {name: identity.digest(value) for name, value in named.items()}
+
+
+def understand(
+    found: members.Members,
     stated: str,
+    transform: str,
     target: str,
     unlabelled: str,
-    groups: str,
+    source: str,
 ) -> Ready:
-    del stamp
-    return understand(npz.read(path, modalities, groups), stated, target, unlabelled, path)
-
-
-def understand(found: npz.Members, stated: str, target: str, unlabelled: str, source: str) -> Ready:
     """Arrays of a file or of memory: checked, labels and kinds told, groups found.
 
     Args:
       found: the arrays, row by row paired.
       stated: the field `data.kinds`.
+      transform: the field of that name.
       target: the field of that name.
       unlabelled: the field of that name.
       source: the file, for what is said.
@@ -134,6 +181,7 @@ def understand(found: npz.Members, stated: str, target: str, unlabelled: str, so
     """
     x, y, group, split = found
     y, known = labels.read(y, unlabelled=unlabelled, target=target, source=source)
+    x = transforms.applied(x, transform, source)
     x, of, group = understood(x, len(known), stated, group, source)
     if split is not None and group is not None:
         pairs = np.unique(np.stack([group, split], axis=1), axis=0)

@@ -1,19 +1,18 @@
-"""The common format of MultiBench's affective datasets: `mosei`, `mosi`, `mustard`, `ur_funny`.
+"""MultiBench's affective datasets: `mosei`, `mosi`, `mustard`, `ur_funny`, in one format.
 
 One pickle, {"train", "valid", "test"} → {"vision", "audio", "text", "labels", "id"}: features of T
 steps, aligned to the words, (N, T, d), text as GloVe vectors, zeros before the first word; labels
-(N,), (N, 1) or (N, 1, 1). The pickle is read, not run, see `unpickle`.
+(N,), (N, 1) or (N, 1, 1). The pickle is read, not run, see `pickles`.
 
 > P. P. Liang, Y. Lyu, X. Fan et al. MultiBench: Multiscale Benchmarks for Multimodal Representation
 > Learning. NeurIPS 2021 Datasets and Benchmarks. arXiv 2107.07502
 """
 
 import functools
-import inspect
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -30,42 +29,93 @@ STEPS = 50  # of a sequence, at most
 Arrays = dict[str, np.ndarray]
 
 
+class Dataset(NamedTuple):
+    """One of the datasets.
+
+    Attributes:
+      file: the name of the pickle.
+      sentiment: whether labels are a sentiment in [−3, 3], a regression; otherwise two classes,
+        −1 or 0 and 1.
+      homepage: of the dataset.
+      words: what it is and whom to cite.
+    """
+
+    file: str
+    sentiment: bool
+    homepage: str
+    words: str
+
+
+DATASETS = {
+    "mosei": Dataset(
+        "mosei_raw.pkl",
+        True,
+        "http://multicomp.cs.cmu.edu/resources/cmu-mosei-dataset/",
+        "CMU-MOSEI: the sentiment of sentences from online videos. Features per word: facial (35), "
+        "acoustic (74), GloVe (300). A. Zadeh, P. P. Liang, S. Poria, E. Cambria, L.-P. Morency. "
+        "Multimodal Language Analysis in the Wild: CMU-MOSEI Dataset and Interpretable Dynamic "
+        "Fusion Graph. ACL 2018.",
+    ),
+    "mosi": Dataset(
+        "mosi_raw.pkl",
+        True,
+        "http://multicomp.cs.cmu.edu/resources/cmu-mosi-dataset/",
+        "CMU-MOSI: the sentiment of sentences from online film reviews. Features per word: facial "
+        "(20 or 35), acoustic (5 or 74), GloVe (300). A. Zadeh, R. Zellers, E. Pincus, L.-P. "
+        "Morency. MOSI: Multimodal Corpus of Sentiment Intensity and Subjectivity Analysis in "
+        "Online Opinion Videos. IEEE Intelligent Systems 31(6), 2016.",
+    ),
+    "mustard": Dataset(
+        "sarcasm.pkl",
+        False,
+        "https://github.com/soujanyaporia/MUStARD",
+        "MUStARD: whether an utterance from a television show is sarcastic. Features per word: "
+        "visual (371), acoustic (81), GloVe (300). S. Castro, D. Hazarika, V. Pérez-Rosas, R. "
+        "Zimmermann, R. Mihalcea, S. Poria. Towards Multimodal Sarcasm Detection (An _Obviously_ "
+        "Perfect Paper). ACL 2019.",
+    ),
+    "ur_funny": Dataset(
+        "humor.pkl",
+        False,
+        "https://github.com/ROC-HCI/UR-FUNNY",
+        "UR-FUNNY: whether a sentence of a talk makes the audience laugh. Features per word: "
+        "visual (371), acoustic (81), GloVe (300). M. K. Hasan, W. Rahman, A. Zadeh et al. "
+        "UR-FUNNY: A Multimodal Language Dataset for Understanding Humor. EMNLP 2019.",
+    ),
+}
+
+
 class Affect(prepared.LocalBuilder, skip_registration=True):
     """Base of the builders: sequences from their first word on, in the units of the file.
 
     Attributes:
-      FILE: the name of the pickle.
-      SENTIMENT: whether labels are a sentiment in [−3, 3], a regression; otherwise two classes,
-        −1 or 0 and 1.
-      HOMEPAGE: of the dataset; its module says what it is and whom to cite.
+      OF: which of them.
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    FILE: ClassVar[str]
-    SENTIMENT: ClassVar[bool]
-    HOMEPAGE: ClassVar[str]
+    OF: ClassVar[Dataset]
 
     @functools.cached_property
     def _content(self) -> dict[str, Arrays]:
         (path,) = self.files
-        return clean(pickles.load(path), self.SENTIMENT, path)
+        return clean(pickles.load(path), self.OF.sentiment, path)
 
     def _info(self) -> tfds.core.DatasetInfo:
         f = tfds.features
         train = self._content["train"]
         return tfds.core.DatasetInfo(
             builder=self,
-            description=inspect.getmodule(type(self)).__doc__,
+            description=self.OF.words,
             features=f.FeaturesDict(
                 {
                     **{m: f.Tensor(shape=train[m].shape[1:], dtype=np.float32) for m in MODALITIES},
                     "steps": f.Scalar(np.int32),
                     "label": f.Scalar(np.float32)
-                    if self.SENTIMENT
+                    if self.OF.sentiment
                     else f.ClassLabel(num_classes=2),
                 }
             ),
-            homepage=self.HOMEPAGE,
+            homepage=self.OF.homepage,
             license="the dataset's own, see its homepage; nothing of it is distributed here",
             metadata=manual.checksums(self.files),
             disable_shuffling=True,
@@ -81,11 +131,18 @@ class Affect(prepared.LocalBuilder, skip_registration=True):
             yield i, {name: value[i] for name, value in arrays.items()}
 
 
-def defaults(source: str) -> ConfigDict:
-    """The fields of `data`; a tuple is a task axis."""
+@functools.cache
+def builder(name: str) -> type[Affect]:
+    """The TFDS builder of one of `DATASETS`; TFDS calls it by the name of its class."""
+    of = {"OF": DATASETS[name], "__module__": __name__, "__doc__": DATASETS[name].words}
+    return type("".join(part.title() for part in name.split("_")), (Affect,), of)
+
+
+def defaults() -> ConfigDict:
+    """The fields of `data`, of the first of them; a tuple is a task axis."""
     return ConfigDict(
         {
-            "source": source,
+            "source": "mosei",
             "modalities": ("vision,audio", "vision,text", "audio,text"),  # "" = all three
             "labels": (0,),  # labelled training pairs; 0 = all
             "manual_dir": "",  # the folder of the pickle, see manual.folder
@@ -94,15 +151,14 @@ def defaults(source: str) -> ConfigDict:
     )
 
 
-def load(builder: type[Affect], config: ConfigDict, seed: int) -> Task:
+def load(config: ConfigDict, seed: int) -> Task:
     """The published splits as a task of sequences, (n, STEPS, d).
 
     Vision and audio are standardised per feature over the real steps of all training examples; text
     stays in the units of its word vectors. See `Split.x` for where a sequence ends.
 
     Args:
-      builder: the class of the dataset.
-      config: the fields of `defaults`, one value each.
+      config: the fields of `defaults`, one value each; `source` is one of `DATASETS`.
       seed: of the choice of labelled examples.
 
     Returns:
@@ -111,9 +167,10 @@ def load(builder: type[Affect], config: ConfigDict, seed: int) -> Task:
     Raises:
       UserError: an impossible field, or a file that is missing or cannot be used.
     """
-    names = splits.choose(config.modalities, MODALITIES, builder.name)
+    name, file = config.source, DATASETS[config.source].file
+    names = splits.choose(config.modalities, MODALITIES, name)
     home = manual.prepare(
-        builder, [builder.FILE], "MultiBench's file", config.manual_dir, config.data_dir
+        builder(name), [file], "MultiBench's file", config.manual_dir, config.data_dir
     )
     x, scales, y, parts = _ready(home, prepared.used(home))
     task = splits.make_split_task(
@@ -122,7 +179,7 @@ def load(builder: type[Affect], config: ConfigDict, seed: int) -> Task:
         parts,
         labels=config.labels,
         seed=seed,
-        source=builder.name,
+        source=name,
         scales=scales,
     )
     return replace(task, fixed_test=True)
@@ -148,7 +205,7 @@ def clean(content: Any, sentiment: bool, path: Path) -> dict[str, Arrays]:
 
     Args:
       content: of the file.
-      sentiment: see `Affect.SENTIMENT`.
+      sentiment: see `Dataset`.
       path: the file, for the message of an error.
 
     Returns:

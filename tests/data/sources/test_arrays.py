@@ -106,7 +106,7 @@ def npy(path):
     "make, words",
     [
         (lambda path: None, "cannot be read (No such file or directory)"),
-        (lambda path: path.mkdir(), "cannot be read (Is a directory)"),
+        (lambda path: path.mkdir(), "a folder without .npy files"),
         (lambda path: path.write_bytes(b""), "not an .npz file"),
         (lambda path: path.write_text("1,2,3\n"), "not an .npz file"),
         (lambda path: path.write_bytes(b"PK\x03\x04 cut off"), "not an .npz file"),

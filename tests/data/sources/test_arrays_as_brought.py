@@ -173,14 +173,15 @@ def test_labels_without_a_class(load, caplog):
     task = load(plain(labels=want), unlabelled="-1")
     assert task.classes == 3 and len(task.train.x[0]) - len(task.train.y) == (~known).sum()
     assert f"{(~known).sum()} of {N} rows have no label" in caplog.text
-    for missing in ("nan", "None", "", "NaN", "<NA>"):
+    equal(load(plain(labels=np.where(known, text, ""))), task)
+    for missing in ("nan", "None", "NaN", "<NA>"):
         values = np.where(known, text, missing)
         refused(load, plain(labels=values), f"{(~known).sum()} of {N}", "data.unlabelled=missing")
         refused(load, plain(labels=values.astype("S")), "data.unlabelled=missing")
         equal(load(plain(labels=values), unlabelled="missing"), task)
     holes = np.where(known, RNG.normal(size=N), np.nan)
-    refused(load, plain(labels=holes), "'nan'", "data.unlabelled=missing")
-    target = load(plain(labels=holes), unlabelled="missing")
+    equal(load(plain(labels=holes)), load(plain(labels=holes), unlabelled="missing"))
+    target = load(plain(labels=holes))
     assert target.classes == 0 and np.isfinite(target.train.y).all()
     refused(load, plain(), "data.unlabelled='7': no label", unlabelled="7")
     notes.forget(), caplog.clear()
@@ -188,6 +189,20 @@ def test_labels_without_a_class(load, caplog):
     assert f"{(~known).sum()} of {N} labels are -1, taken as a class" in caplog.text
     notes.forget(), caplog.clear()
     assert load(plain(labels=np.where(Y, 1, -1))).classes == 2 and not caplog.messages
+
+
+def test_holes_make_no_regression_of_whole_numbers(load, caplog):
+    """A column of whole numbers with holes is floating point; one-hot rows may lack theirs."""
+    known = np.arange(N) % 5 > 1
+    task = load(plain(labels=np.where(known, Y, -1)), unlabelled="-1")
+    equal(load(plain(labels=np.where(known, Y, np.nan))), task)
+    assert "the labels are 0, 1 and 2, taken as 3 classes" in caplog.text
+    assert load(plain(labels=np.where(known, Y, np.nan)), target="regression").classes == 0
+    equal(load(plain(labels=np.where(known[:, None], ONE_HOT, np.nan))), task)
+
+
+def test_several_labels_a_row_are_refused_by_name(load):
+    refused(load, plain(labels=np.minimum(ONE_HOT + ONE_HOT[::-1], 1)), "multi-label", "one column")
 
 
 def test_classes_or_a_regression(load, caplog):

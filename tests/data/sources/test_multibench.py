@@ -68,7 +68,7 @@ def write(folder, name, whole=None, protocol=4):
 
 def load(name, folder, data_dir, seed=0, **fields):
     given = {"modalities": "", "labels": 0, "manual_dir": str(folder), "data_dir": str(data_dir)}
-    config = ConfigDict({**data.module(name).defaults(), **given, **fields})
+    config = ConfigDict({**data.defaults(name), **given, **fields})
     return data.load(config, seed)
 
 
@@ -175,7 +175,7 @@ def test_the_whole_command(tmp_path, name):
     write(tmp_path, name, content("mosei" if name == "mosi" else name))
     out = tmp_path / "out"
     places = {"manual_dir": tmp_path, "data_dir": tmp_path / "data"}
-    done = sweep(name, out, modalities="vision,text", **places)
+    done = sweep(f"affect:{name}", out, modalities="vision,text", **places)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     table = pd.read_parquet(out / "results.parquet")
     assert set(table["subject"]) == {"vision", "text", "vision|text", "fusion"}
@@ -256,11 +256,11 @@ def test_labels_of_two_classes_only(tmp_path):
 
 def test_the_command_refuses_in_one_line(tmp_path):
     places = {"manual_dir": tmp_path / "none", "data_dir": tmp_path / "data"}
-    done = sweep("mosei", tmp_path / "out", **places)
+    done = sweep("affect:mosei", tmp_path / "out", **places)
     refused(done, tmp_path / "none" / "mosei_raw.pkl", "is missing: put MultiBench's file there")
     path = write(tmp_path / "none", "mosei")
     os.truncate(path, path.stat().st_size // 2)
-    refused(sweep("mosei", tmp_path / "out", **places), path, "cut short or damaged")
+    refused(sweep("affect:mosei", tmp_path / "out", **places), path, "cut short or damaged")
     assert not (tmp_path / "out").exists()
 
 

@@ -4,8 +4,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from helpers.exact import exact
 from ml_collections import ConfigDict
 
+from redalign_jax import pid
 from redalign_jax.data.sources import redundancy_bits as bits
 
 
@@ -114,7 +116,7 @@ def information(p):
 
 def test_redundancy_in_nats_cannot_fall_and_is_all_there_is_at_eight():
     for seed in range(3):
-        found = [bits.facts(r, 0.05, seed) for r in (0, 1, 2, 3, 8)]
+        found = [exact(r, 0.05, seed) for r in (0, 1, 2, 3, 8)]
         redundancy = [f["pid_redundancy"] for f in found]
         assert (np.diff(redundancy) > -1e-9).all()
         assert redundancy[0] > 0.02  # R = 0 is not zero redundancy
@@ -133,6 +135,6 @@ def test_redundancy_in_nats_cannot_fall_and_is_all_there_is_at_eight():
 
 def test_facts_of_a_task_are_those_of_its_process():
     task = bits.load(config(redundancy=3, label_temperature=0.2), 1)
-    expected = bits.facts(3, 0.2, 1)
-    assert task.facts() == expected
-    assert bits.facts(3, 0.05, 1) != expected
+    expected = exact(3, 0.2, 1)
+    assert pid.columns(task.modalities, task.joint) == expected
+    assert exact(3, 0.05, 1) != expected

@@ -1,7 +1,7 @@
 """Is the advice any good? Against the best strength in hindsight, on tasks drawn at random.
 
-python benchmarks/advice.py --tasks=synthetic --json=FILE    # 40 tasks; R and seed are random
-python benchmarks/advice.py --tasks=digits --json=FILE       # 15 pairs of views, 100 labels
+python experiments/advice.py --tasks=synthetic --json=FILE    # 40 tasks; R and seed are random
+python experiments/advice.py --tasks=digits --json=FILE       # 15 pairs of views, 100 labels
 
 Advice is computed from labelled training examples alone (the decomposition, which only explains it,
 is left out). Then every strength of the grid and every strength that could have been advised is
@@ -27,8 +27,8 @@ from ml_collections import ConfigDict
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import separation  # noqa: E402
 from configs import mfeat as digits  # noqa: E402
+from experiments import separation  # noqa: E402
 from redalign_jax import data, sweep  # noqa: E402
 from redalign_jax.advise import cross_validate, decide  # noqa: E402
 from redalign_jax.config import base  # noqa: E402

@@ -19,9 +19,6 @@ CALLED = {
     "av_mlp": "digits, MLP",
     "av_narrow": "digits, narrow MLP",
     "av_three": "digits, three modalities",
-    "em_cnn": "emoji, CNN and bag",
-    "em_vit": "emoji, Transformers",
-    "em_tw": "emoji, two pictures",
 }
 QUIET = ("redundancy", "mfeat")
 STRENGTHS = (0, 0.1, 0.3, 1, 3, 10)

@@ -1,9 +1,9 @@
 """Real data: where does alignment help, and does the advice know?
 
-python benchmarks/real.py --runs=runs/real                      # everything, hours on 2 cores
-python benchmarks/real.py --runs=runs/real --only=av_mlp        # one experiment
-python benchmarks/real.py --runs=runs/real --manual_dir=DIR     # with the files got by hand in DIR
-python benchmarks/real.py --runs=runs/real --collect            # tables of what is finished
+python experiments/real.py --runs=runs/real                      # everything, hours on 2 cores
+python experiments/real.py --runs=runs/real --only=av_mlp        # one experiment
+python experiments/real.py --runs=runs/real --manual_dir=DIR     # with the files got by hand in DIR
+python experiments/real.py --runs=runs/real --collect            # tables of what is finished
 
 For every experiment: the sweep with the balanced mechanism and the decomposition in one workdir,
 then per task advice (RUNS/NAME.advice.TASK) and a sweep of what it says (RUNS/NAME.advised.TASK).
@@ -20,7 +20,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import real_figure, real_table  # noqa: E402
+from experiments import real_figure, real_table  # noqa: E402
 
 
 class Experiment(NamedTuple):
@@ -65,13 +65,10 @@ EXPERIMENTS = {
         ("same", "unique"),
         advised=False,
     ),
-    "em_cnn": Experiment("emoji"),
-    "em_vit": Experiment("emoji", TRANSFORMERS, advised=False),
-    "em_tw": Experiment("emoji", ("data.modalities=image,twitter", "sweep.seeds=3"), advised=False),
 }
 PAIRS = ("vision,audio", "vision,text", "audio,text")
 MANUAL = {"avmnist": Experiment("avmnist")} | {
-    name: Experiment(name, (), "modalities", PAIRS)
+    name: Experiment(f"affect:{name}", (), "modalities", PAIRS)
     for name in ("mosei", "mosi", "mustard", "ur_funny")
 }
 ALWAYS = ("decompose.n_resamples=6", "advise.minutes=4")
@@ -81,7 +78,7 @@ def job(kind: str, workdir: Path, one: Experiment, flags: list[str]) -> None:
     """One command; its output goes to WORKDIR.KIND.log."""
     fields = [f"--config.{f}" for f in (*ALWAYS, *one.flags, *flags)]
     command = [sys.executable, "-m", "redalign_jax", f"--job={kind}"]
-    command += [f"--config={ROOT}/configs/{one.config}.py", f"--workdir={workdir}", *fields]
+    command += [f"--config={one.config}", f"--workdir={workdir}", *fields]
     print(f"{kind} {workdir.name}", flush=True)
     with workdir.with_name(f"{workdir.name}.{kind}.log").open("w") as log:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))

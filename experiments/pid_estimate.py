@@ -1,6 +1,6 @@
 """How good `pid.estimate` is: against exact values, on controls, and on the six-view digits.
 
-python benchmarks/pid_estimate.py [--json=FILE] [--parts=small,large,controls,digits]
+python experiments/pid_estimate.py [--json=FILE] [--parts=small,large,controls,digits]
 
   small     2,000 samples of `redundancy_bits`, R = 0..8, six tasks each, with intervals
   large     10,000 samples, R = 0..8, three tasks each, without

@@ -1,0 +1,30 @@
+"""Numbers made fit for standardising: `data.transform`."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from redalign_jax.errors import UserError
+
+TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"log1p": np.log1p}
+
+
+def applied(x: Mapping[str, np.ndarray], field: str, source: str) -> dict[str, np.ndarray]:
+    """The arrays, those that `data.transform` names as it says: log1p(x) = log(1 + x), float.
+
+    Raises:
+      UserError: a name or a transform that does not exist, or numbers below 0.
+    """
+    found = dict(x)
+    for part in filter(None, (p.strip() for p in field.split(","))):
+        name, _, how = (p.strip() for p in part.partition("="))
+        if name not in x or how not in TRANSFORMS:
+            raise UserError(
+                f"data.transform={field!r}: {part!r} is not NAME={'|'.join(TRANSFORMS)} with a "
+                f"name of {', '.join(x)}"
+            )
+        value = x[name]
+        if value.dtype.kind not in "biuf" or (value < 0).any():
+            raise UserError(f"data.transform: {name!r} of {source} has numbers below 0")
+        found[name] = TRANSFORMS[how](value.astype(np.float64))
+    return found

@@ -1,0 +1,57 @@
+"""The exact decomposition of a task whose joint table is known, as columns of the results."""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from redalign_jax.pid.exact import decompose
+
+SMALLEST = 32  # tables are padded to so many values: those of one shape share a program
+KEPT = 4096  # tables whose columns are remembered, a few numbers each
+_known: dict[tuple, dict[str, float]] = {}
+
+
+def columns(
+    modalities: tuple[str, ...], joint: Callable[[], np.ndarray] | None
+) -> dict[str, float]:
+    """The decomposition of I(X1,X2;Y) in nats, and R / I(X_m;Y) of each modality.
+
+    Error below 1e-10 nats. A table that was decomposed before is not decomposed again.
+
+    Args:
+      modalities: two names.
+      joint: makes p(x1, x2, y), (n1, n2, ny); None where nobody knows it.
+
+    Returns:
+      `pid_redundancy`, `pid_unique_<modality>`, `pid_synergy`, `shared_fraction_<modality>`; empty
+      without a table.
+    """
+    if joint is None:
+        return {}
+    table = np.ascontiguousarray(joint())
+    key = (*modalities, table.shape, hashlib.sha256(table).digest())
+    if key not in _known:
+        while len(_known) >= KEPT:
+            _known.pop(next(iter(_known)))
+        _known[key] = _decomposed(modalities, table)
+    return dict(_known[key])
+
+
+def _decomposed(modalities: tuple[str, ...], table: np.ndarray) -> dict[str, float]:
+    room = [(0, max(0, SMALLEST - n)) for n in table.shape[:2]]  # impossible states change nothing
+    # the solver calls LAPACK from XLA's threads, where BLAS's own would fight over the cores
+    with threadpool_limits(1, user_api="blas"):
+        found = decompose(np.pad(table, [*room, (0, 0)]))
+    shared = float(found.redundancy)
+    unique = dict(zip(modalities, map(float, found.unique), strict=True))
+    values = {"pid_redundancy": shared}
+    values |= {f"pid_unique_{name}": value for name, value in unique.items()}
+    values["pid_synergy"] = float(found.synergy)
+    for name, own in unique.items():
+        # labels of mere noise have no information to share
+        known = shared + own > 1e-8
+        share = float(np.clip(shared / (shared + own), 0, 1)) if known else np.nan
+        values[f"shared_fraction_{name}"] = share
+    return values
