@@ -291,11 +291,13 @@ def fit(
         config = apply(config, advice or config.advice)
         config.hyper.strength = config.hyper.strength[-1:]
     elif setting is not None or (config.sweep.balanced and len(config.hyper.strength) > 1):
-        names, classes = _first_task(config, load)
         if setting is None or setting == MECHANISM:
-            config = configs.mechanism(config, classes)
+            config = configs.mechanism(config)
+        elif isinstance(data, Dataset):
+            config.hyper.strength = _strengths((setting,), data)
         else:
-            config.hyper.strength = _strengths((setting,), names)
+            task = configs.points(config, load)[0][1](config.sweep.first_seed)
+            config.hyper.strength = _strengths((setting,), task)
     config.sweep.balanced = False  # it is the one setting, or left out
     config = train.check(config)
     home = _Home(workdir)
@@ -530,12 +532,6 @@ def _all_labels(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def _first_task(config: ConfigDict, load: Load | None) -> tuple[tuple[str, ...], int]:
-    """Modalities and number of classes of the first task."""
-    task = configs.points(config, load)[0][1](config.sweep.first_seed)
-    return task.modalities, task.classes
-
-
 def _strengths(strength: Any, data: Any) -> tuple:
     """The field `hyper.strength`: entries by name become tuples in the order of the modalities."""
     several = isinstance(strength, (Sequence, np.ndarray)) and not isinstance(strength, str)
@@ -543,8 +539,7 @@ def _strengths(strength: Any, data: Any) -> tuple:
     def one(entry: Any) -> Any:
         if not isinstance(entry, Mapping):
             return tuple(entry) if isinstance(entry, (list, np.ndarray)) else entry
-        names = data.modalities if isinstance(data, Dataset) else data
-        names = tuple(names if isinstance(names, tuple) else entry)
+        names = tuple(getattr(data, "modalities", entry))
         if set(names) != set(entry):
             raise UserError(f"strength: {dict(entry)} is not one λ each for {', '.join(names)}")
         return tuple(entry[name] for name in names)

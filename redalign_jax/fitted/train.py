@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax import config as configs
 from redalign_jax import sweep
-from redalign_jax.data import Load
+from redalign_jax.data import Load, transforms
 from redalign_jax.errors import UserError
 from redalign_jax.fitted import files, inputs, kept
 from redalign_jax.fitted.model import Encoder, Model
@@ -84,11 +84,14 @@ def _model(config: ConfigDict, task: Task, run: kept.Kept, about: dict[str, Any]
     spec = grid.build_model(config, task, config.encoder.embed_dim[0])
     params = jax.device_get(layout(spec, task.train.x).unravel(run.best))["encoders"]
     scales = task.scales or (None,) * len(task.modalities)
+    transform = transforms.stated(config.data.get("transform", ""), task.modalities)
     encoders = {}
     for m, name in enumerate(task.modalities):
         module = spec.encoders[m]
         vocabulary = getattr(module, "vocabulary", 0)
-        read = inputs.of(task.kinds[m], task.train.x[m], scales[m], vocabulary)
+        read = inputs.of(
+            task.kinds[m], task.train.x[m], scales[m], vocabulary, transform.get(name, "")
+        )
         encoders[name] = Encoder(read, module, task.classes or 1, params[m])
     names = task.class_names
     if task.classes and names is None:
