@@ -250,7 +250,8 @@ def fit(
         otherwise; the validation part stops training early, the test part is only looked at.
       setting: what to train: an advice (or the path of an advice.json), or a strength.
       strength: λ for all encoders, one λ per modality as a tuple or by name, or "balanced", the
-        balanced mechanism. Give this or `setting`; with neither, the experiment has to have one.
+        balanced mechanism. Give this or `setting`; with neither, the experiment's one strength or,
+        where it has several and asks for it beside them, the mechanism.
       seeds: number of splits, inits and batch orders; None as the experiment says.
       workdir: folder of the results and of `model/`; one that holds them is read. None as of
         `sweep`.
@@ -282,19 +283,22 @@ def fit(
     config, load = _experiment(data, fields if seeds is None else {**fields, "sweep__seeds": seeds})
     if "data__labels" not in fields and "labels" not in fields.get("data", {}):
         config = _all_labels(config)
-    path = isinstance(setting, (str, Path)) and setting != BALANCED
+    path = isinstance(setting, (str, Path)) and setting != MECHANISM
     if isinstance(setting, Advice) or path or (setting is None and config.advice):
         from redalign_jax.advise import apply
 
         advice = setting.folder / ADVICE if isinstance(setting, Advice) else setting
         config = apply(config, advice or config.advice)
         config.hyper.strength = config.hyper.strength[-1:]
-    elif setting is not None or config.sweep.balanced:
-        names, classes = _first_task(config, load)
-        if setting is None or setting == BALANCED:
-            config = configs.mechanism(config, classes)
+    elif setting is not None or (config.sweep.balanced and len(config.hyper.strength) > 1):
+        if setting is None or setting == MECHANISM:
+            config = configs.mechanism(config)
+        elif isinstance(data, Dataset):
+            config.hyper.strength = _strengths((setting,), data)
         else:
-            config.hyper.strength = _strengths((setting,), names)
+            task = configs.points(config, load)[0][1](config.sweep.first_seed)
+            config.hyper.strength = _strengths((setting,), task)
+    config.sweep.balanced = False  # it is the one setting, or left out
     config = train.check(config)
     home = _Home(workdir)
     return train.fit(config, home.folder, progress, load)
@@ -332,7 +336,7 @@ def report(folder: str | Path) -> Path:
     return Path(folder) / "report.html"
 
 
-ADVICE, BALANCED = "advice.json", "balanced"
+ADVICE, MECHANISM = "advice.json", "balanced"
 
 
 class _Home:
@@ -528,12 +532,6 @@ def _all_labels(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def _first_task(config: ConfigDict, load: Load | None) -> tuple[tuple[str, ...], int]:
-    """Modalities and number of classes of the first task."""
-    task = configs.points(config, load)[0][1](config.sweep.first_seed)
-    return task.modalities, task.classes
-
-
 def _strengths(strength: Any, data: Any) -> tuple:
     """The field `hyper.strength`: entries by name become tuples in the order of the modalities."""
     several = isinstance(strength, (Sequence, np.ndarray)) and not isinstance(strength, str)
@@ -541,8 +539,7 @@ def _strengths(strength: Any, data: Any) -> tuple:
     def one(entry: Any) -> Any:
         if not isinstance(entry, Mapping):
             return tuple(entry) if isinstance(entry, (list, np.ndarray)) else entry
-        names = data.modalities if isinstance(data, Dataset) else data
-        names = tuple(names if isinstance(names, tuple) else entry)
+        names = tuple(getattr(data, "modalities", entry))
         if set(names) != set(entry):
             raise UserError(f"strength: {dict(entry)} is not one λ each for {', '.join(names)}")
         return tuple(entry[name] for name in names)

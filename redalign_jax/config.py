@@ -101,13 +101,13 @@ def settings(config: ConfigDict) -> list[dict[str, Any]]:
     return [*grid, grid[0] | BALANCED] if config.sweep.balanced else grid
 
 
-def mechanism(config: ConfigDict, classes: int) -> ConfigDict:
-    """`config` with the balanced mechanism as its one setting, for labels of so many classes."""
+def mechanism(config: ConfigDict) -> ConfigDict:
+    """`config` with the balanced mechanism as its one setting, see `sweep.grid.groups`."""
     own = Experiment(config.to_dict())
     for name, value in BALANCED.items():
-        aware = name == "false_negative_weight"
-        known = classes and own.alignment.objective != "vicreg"
-        own.hyper[name] = (0.0 if aware and not known else value,)
+        own.hyper[name] = (value,)
+    own.alignment.objective, own.alignment.schedule = BALANCED_OBJECTIVE, "constant"
+    own.alignment.learned_temperature = False
     own.sweep.balanced = False
     return own.lock()
 
