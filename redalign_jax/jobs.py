@@ -48,6 +48,7 @@ def run_report(config: ConfigDict | None, folder: Path) -> None:
     from redalign_jax.analysis import conclusions
 
     summary = report.make(folder)
+    print(report.findings.text(summary))
     if "best" in summary:  # a sweep
         print(conclusions.short_table(summary))
     print(f"report: {folder / 'report.html'}")

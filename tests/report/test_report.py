@@ -153,6 +153,37 @@ def test_headline_says_what_is_so():
     )
 
 
+def test_the_answer_comes_first_and_is_one_list_for_page_terminal_and_summary(tmp_path):
+    """What validation data choose leads; what only the last test scores show is hindsight."""
+    results = table(seeds=8, early=lambda task, encoder, _: 0.02 * (encoder == "a"))
+    summary = report.make(write(tmp_path / "w", results, learning(results)))
+    assert summary["headline"] == (
+        "Chosen on validation data, alignment helps a but is not shown to help b"
+    )
+    shown = Page((tmp_path / "w" / "report.html").read_text()).text
+    places = [shown.index(format.glued(one["text"])) for one in summary["findings"]]
+    assert places == sorted(places) and len(places) > 5
+    whens = [one["when"] for one in summary["findings"]]
+    assert whens == sorted(whens, key=["chosen", "hindsight", "published"].index)
+    assert "Alignment helps a and b" in summary["findings"][whens.index("hindsight")]["text"]
+    told = findings.text(summary).splitlines()
+    assert told[0] == summary["headline"]
+    assert told[1:] == [one["text"] for one in summary["findings"] if one["when"] == "chosen"]
+    (of_a,) = (line for line in told if line.startswith("a: "))
+    early = results[(results["metric"] == "early_accuracy") & (results["subject"] == "a")]
+    wide = early.pivot(index="seed", columns="strength", values="value")
+    chosen = float(of_a.rsplit("λ = ", 1)[1].rstrip("."))
+    assert f"{100 * (wide[chosen] - wide[0]).mean():+.1f} [" in of_a
+
+    along = KINDS["redundancy"]()
+    summary = report.make(write(tmp_path / "along", along, learning(along)))
+    assert summary["headline"].startswith("Chosen on validation data, alignment")
+    assert "at any redundancy R" in summary["headline"]
+    without = report.make(write(tmp_path / "without", table()))  # no learning curves
+    assert without["headline"].startswith("Alignment helps a and b")
+    assert {one["when"] for one in without["findings"]} == {"hindsight"}
+
+
 def paired(results, subject, strength):
     """(seeds,) changes in points, straight from the table."""
     rows = results[(results["metric"] == "accuracy") & (results["subject"] == subject)]
