@@ -156,12 +156,9 @@ def _decomposed(folder: Path, about: dict[str, Any], known: pd.DataFrame) -> dic
 
 
 def _write(folder: Path, drawn: list[render.Drawn], summary: dict[str, Any], html: str) -> None:
-    for figure in drawn:
-        stem = folder / "figures" / figure.chart.name
-        workdir.write(stem.with_suffix(".svg"), _writer(figure.wide))
-        workdir.write(stem.with_suffix(".png"), _writer(figure.png))
+    render.save(folder, drawn)
     workdir.write_json(folder / "summary.json", summary)
-    workdir.write(folder / "report.html", _writer(html.encode()))
+    workdir.write(folder / "report.html", lambda path: path.write_bytes(html.encode()))
 
 
 def _read(folder: Path, name: str) -> tuple[pd.DataFrame, dict[str, int] | None]:
@@ -170,10 +167,6 @@ def _read(folder: Path, name: str) -> tuple[pd.DataFrame, dict[str, int] | None]
         if column not in table:
             raise UserError(f"workdir: {folder / name}.parquet has no column {column!r}")
     return table, under_way
-
-
-def _writer(content: bytes) -> Any:
-    return lambda path: path.write_bytes(content)
 
 
 rooms.callable_package(__name__)

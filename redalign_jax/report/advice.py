@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from redalign_jax.advise.decide import ALIGN, ALONE, UNDECIDED
-from redalign_jax.report import format, page, tables
+from redalign_jax.report import advice_figures, format, page, render, tables
 from redalign_jax.runtime import workdir
 
 SAYS = {
@@ -15,7 +15,7 @@ SAYS = {
 
 
 def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
-    """Writes `advice.html`.
+    """Writes `advice.html` and its figures.
 
     Args:
       folder: the workdir.
@@ -23,6 +23,8 @@ def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
       found: of `advise.advise`.
     """
     encoders, pilot = found["encoders"], found["pilot"]
+    drawn = [render.render(chart) for chart in advice_figures.charts(found)]
+    render.save(folder, drawn)
     html = page.fill(
         "advice",
         title=_headline(encoders),
@@ -30,6 +32,8 @@ def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
         encoders={name: _encoder(row, pilot) for name, row in encoders.items()},
         todo=_todo(found),
         path=folder / "advice.json",
+        expected=[one for one in drawn if one.chart.name == "expected_change"],
+        pictures=[one for one in drawn if one.chart.name == "tried"],
         tried=_tried(encoders, pilot) if pilot["folds"] else None,
         labelled=pilot["labelled"],
     )
@@ -88,7 +92,9 @@ def _tried(encoders: dict[str, Any], pilot: dict[str, Any]) -> tables.Table:
     rows = []
     for k, strengths in enumerate(pilot["candidates"]):
         cells = [", ".join(f"{s:g}" for s in strengths)]
-        cells += [format.number(pilot["gains"][name][k] * scale, digits, True) for name in encoders]
+        gains = (pilot["gains"][name][k] for name in encoders)
+        # one that diverged has none
+        cells += ["–" if g is None else format.number(g * scale, digits, True) for g in gains]
         rows.append(cells)
     return tables.Table(
         [f"λ of {', '.join(encoders)}", *encoders],
