@@ -146,7 +146,9 @@ def _information(task: Task, config: ConfigDict, progress: bool | None) -> list[
     key = jax.random.key(config.sweep.first_seed)
     try:
         total, count = pid.work(len(x), **config.decompose.to_dict())
-        with threadpool_limits(1, user_api="blas"), Progress(total, count, progress) as shown:
+        what = "classifiers for the information"
+        shown = Progress(total, count, progress, what=what)
+        with threadpool_limits(1, user_api="blas"), shown:
             rows = decomposition.estimates(
                 task.modalities, x, y, key, config.decompose, group, shown.advance
             )

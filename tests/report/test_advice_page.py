@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers import tables
+from helpers.legible import check
 from matplotlib import rc_context
 
 from redalign_jax.report import advice, advice_figures, render
@@ -49,6 +50,14 @@ def test_the_page_has_the_pictures_and_their_files(tmp_path):
         assert f'<section id="{name}">' in page
         assert (tmp_path / "figures" / f"{name}.svg").stat().st_size > 1000
     assert "not a heading" in page and "<b>What vision tells" not in page
-    found["pilot"] = {"folds": 0, "labelled": 40}
+    for row in found["encoders"].values():
+        row |= {"verdict": "undecided", "strength": 0.0}
+    found["pilot"] = {"folds": 0, "labelled": 40}  # too few to try
     page = advice.make(tmp_path, {"config": tables.CONFIG}, found).read_text()
     assert "<img" not in page
+
+
+@pytest.mark.parametrize("width", [render.WIDE, render.NARROW])
+def test_text_of_pictures_is_legible(width):
+    for chart in advice_figures.charts(tables.advised((*tables.NASTY, "c"))):
+        check(chart, width)
