@@ -3,7 +3,7 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from redalign_jax import config_files, renamed
 from redalign_jax.data import Load, memory
 from redalign_jax.data.memory import Dataset
 from redalign_jax.errors import UserError
-from redalign_jax.runtime import results, workdir
+from redalign_jax.runtime import processes, results, workdir
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,8 +152,25 @@ def sweep(
     config = configs.check(config)
     if not any(np.all(np.asarray(one) == 0) for one in config.hyper.strength):
         raise UserError("hyper.strength: 0 is missing, which the report compares with")
+    write_events = _event_files() if config.log.tensorboard else None
     home = _Home(workdir)
-    return Results(run(config, home.folder, progress, load), home)
+    results = Results(run(config, home.folder, progress, load), home)
+    if write_events:
+        processes.agree(lambda: write_events(home.folder, results.table, results.curves))
+    return results
+
+
+def _event_files() -> Callable[..., int]:
+    """What writes event files; asked for before anything is trained."""
+    try:
+        from redalign_jax.report import tensorboard
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("tensorboardX"):
+            raise
+        raise UserError(
+            "log.tensorboard: no tensorboardX; pip install 'redalign-jax[tensorboard]'"
+        ) from None
+    return tensorboard.write
 
 
 def decompose(

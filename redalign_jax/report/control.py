@@ -1,10 +1,11 @@
 """The grid beside itself with shuffled partners: a section of the page, and lines of a terminal."""
 
-from html import escape
 from typing import Any
 
+from markupsafe import Markup
+
 from redalign_jax.analysis.shuffled import EVERY
-from redalign_jax.report import format, tables
+from redalign_jax.report import format, page, tables
 from redalign_jax.report.facets import Layout
 
 READ = {"last": "After the last step", "stopped early": "Stopped early"}
@@ -15,29 +16,26 @@ def _name(setting: float | str) -> str:
     return setting if isinstance(setting, str) else f"λ = {format.value(setting)}"
 
 
-def section(comparisons: dict[str, list[dict[str, Any]]], plan: Layout) -> str:
+def section(comparisons: dict[str, list[dict[str, Any]]], plan: Layout) -> Markup:
     """The section, empty where the sweep had no shuffled runs."""
     if not comparisons:
-        return ""
-    parts = [
-        '<section id="shuffled"><h2>What is alignment, what is regularisation</h2>',
-        "<p>The same grid was trained with partners whose rows are shuffled, so that they say "
-        "nothing about their pair. What a setting changes even then is no alignment; what it is "
-        "ahead of that is. Intervals are 95 % over seeds, each by itself.</p>",
+        return Markup()
+    made = [_table(name, rows, plan) for name, rows in comparisons.items()]
+    return page.fill("control", tables=made)
+
+
+def _table(name: str, rows: list[dict[str, Any]], plan: Layout) -> tables.Table:
+    cells = [
+        [str(row["subject"]), _name(row["setting"])]
+        + [_interval(row, column, plan) for column in COLUMNS]
+        for row in rows
     ]
     header = ["encoder", "setting", "change", "the same, shuffled partners", "true ahead by"]
-    for name, rows in comparisons.items():
-        cells = [
-            [escape(str(row["subject"])), escape(_name(row["setting"]))]
-            + [_interval(row, column, plan) for column in COLUMNS]
-            for row in rows
-        ]
-        caption = f"{READ[name]}: {plan.unit.change} against λ = 0 of the same partners"
-        parts.append(tables.html(header, cells, 2, caption))
-    return "\n".join([*parts, "</section>"])
+    caption = f"{READ[name]}: {plan.unit.change} against λ = 0 of the same partners"
+    return tables.Table(header, cells, 2, caption)
 
 
-def _interval(row: dict[str, Any], name: str, plan: Layout) -> str:
+def _interval(row: dict[str, Any], name: str, plan: Layout) -> tables.Cell:
     ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
     return tables.interval(*ends, plan.unit.scale, plan.unit.digits)
 

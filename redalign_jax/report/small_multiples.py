@@ -180,11 +180,11 @@ def _name_lines(ax: Axes, panel: Panel, frame: Frame) -> None:
             (1.01, place),
             xycoords="axes fraction",
             va="center",
-            color=_readable(line.look.colour),
+            color=dark(line.look.colour),
         )
 
 
-def _readable(colour: str) -> str:
+def dark(colour: str) -> str:
     """A colour of a line, darkened for text on white."""
     return "#" + "".join(f"{int(int(colour[i : i + 2], 16) * 0.75):02x}" for i in (1, 3, 5))
 
