@@ -115,11 +115,11 @@ def _command(argv: list[str]) -> int:
     try:
         with _joined(argv):
             config = _config(_with_paths(argv))
-            if not _WORKDIR.value:
+            if not _WORKDIR.value and _JOB.value not in jobs.WITHOUT_WORKDIR:
                 raise UserError("workdir: --workdir=DIR is needed")
             if config is not None:
                 config = configs.check(config)
-            jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value))
+            jobs.JOBS[_JOB.value](config, Path(_WORKDIR.value or ""))
     except UserError as error:
         print(f"redalign_jax: {error}", file=sys.stderr)
         return 2
@@ -134,7 +134,7 @@ def _command(argv: list[str]) -> int:
 
 
 def _with_paths(argv: list[str]) -> list[str]:
-    """`--config=NAME` with the path of that experiment."""
+    """`--config=NAME` with the path of that experiment, and patterns of columns as one text."""
     found = list(argv)
     for i, argument in enumerate(argv):
         flag, equals, value = argument.partition("=")
@@ -142,6 +142,11 @@ def _with_paths(argv: list[str]) -> list[str]:
             found[i] = f"{flag}={config_files.path(value)}"
         elif argument in ("--config", "-config") and i + 1 < len(argv):
             found[i + 1] = config_files.path(argv[i + 1])
+        elif flag.lstrip("-") == "config.data.modalities":
+            at, patterns = (i, value) if equals else (i + 1, (argv[i + 1 :] or [""])[0])
+            # as "rna=rna_*,prot=prot_*", which is no literal of Python
+            if set("=*+") & set(patterns) and patterns[0] not in "([\"'":
+                found[at] = f"{flag}={(patterns,)!r}" if equals else repr((patterns,))
     return found
 
 

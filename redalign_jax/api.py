@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax import config as configs
 from redalign_jax import config_files, renamed
-from redalign_jax.data import Load, memory
+from redalign_jax.data import Load, look, memory
 from redalign_jax.data.memory import Dataset
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import processes, results, workdir
@@ -154,7 +154,10 @@ def sweep(
         raise UserError("hyper.strength: 0 is missing, which the report compares with")
     write_events = _event_files() if config.log.tensorboard else None
     home = _Home(workdir)
-    results = Results(run(config, home.folder, progress, load), home)
+    lines = _look(data, config, progress)
+    table = run(config, home.folder, progress, load)
+    _keep(lines, home.folder)
+    results = Results(table, home)
     if write_events:
         processes.agree(lambda: write_events(home.folder, results.table, results.curves))
     return results
@@ -209,7 +212,10 @@ def decompose(
 
     config, load = _experiment(data, fields)
     home = _Home(workdir)
-    return decomposition.run(config, home.folder, progress, load)
+    lines = _look(data, config, progress)
+    table = decomposition.run(config, home.folder, progress, load)
+    _keep(lines, home.folder)
+    return table
 
 
 def advise(
@@ -247,7 +253,73 @@ def advise(
     fields = fields if minutes is None else {**fields, "advise__minutes": minutes}
     config, load = _experiment(data, fields)
     home = _Home(workdir)
-    return Advice(room.advise(config, home.folder, progress, load), home)
+    lines = _look(data, config, progress)
+    found = room.advise(config, home.folder, progress, load)
+    _keep(lines, home.folder)
+    return Advice(found, home)
+
+
+def inspect(data: Dataset | ConfigDict | str, **fields: Any) -> str:
+    """A look at data before training: rows, labels, modalities, and what to mind, in 12 lines.
+
+    Args:
+      data: as of `sweep`; of several tasks, the first.
+      **fields: of the experiment, as of `sweep`; those of `data` matter.
+
+    Returns:
+      The lines. Rows that go together no better than shuffled ones are said to, see
+      `data.look.pairing`.
+
+    Raises:
+      UserError: data that cannot be used.
+
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.arange(200) % 2
+    >>> data = arrays({name: y[:, None] + rng.normal(size=(200, 3)) for name in "ab"}, y)
+    >>> print(inspect(data).splitlines()[0])
+    arrays: 200 rows, all labelled in 2 classes: 0 100, 1 100
+    """
+    config, load = _experiment(data, fields)
+    config = configs.check(config)
+    (columns, source), *_ = configs.points(config, load)
+    first = config.sweep.first_seed
+    task = source(first)  # refuses what cannot be split
+    ready = _ready(data, config)
+    name = config.data.get("path") or config.data.source
+    if ready is None:
+        said = ", ".join([name, *(f"{n}={v}" for n, v in columns.items())])
+        return "\n".join(look.at_task(task, said))
+    return "\n".join(look.at(*ready, name))
+
+
+def _ready(data: Dataset | ConfigDict | str, config: ConfigDict) -> tuple | None:
+    """A user's own arrays, as `look.at` takes them; None where the source is another."""
+    if isinstance(data, Dataset):
+        ready = data.ready
+    elif config.data.source == "arrays":
+        from redalign_jax.data.sources import arrays as files
+
+        ready = files.read(configs.data_points(config.data)[0][1])
+    else:
+        return None
+    return ready.x, ready.kinds, ready.y, ready.known, ready.groups, ready.split
+
+
+def _look(data: Dataset | ConfigDict | str, config: ConfigDict, progress: bool | None) -> list[str]:
+    """Prints a look at a user's own data; the lines, none of other data."""
+    own = config.data.source in OWN
+    if not own or not processes.first():
+        return []
+    lines = inspect(data if isinstance(data, Dataset) else config)
+    if progress is not False:
+        print(lines, flush=True)
+    return lines.splitlines()
+
+
+def _keep(lines: list[str], folder: Path) -> None:
+    """Writes the look into the workdir, for its report."""
+    if lines:
+        workdir.write_json(folder / look.FILE, lines)
 
 
 def fit(
@@ -354,6 +426,7 @@ def report(folder: str | Path) -> Path:
 
 
 ADVICE, MECHANISM = "advice.json", "balanced"
+OWN = ("arrays", "tfds")  # sources of data that a user brings
 
 
 class _Home:
@@ -376,7 +449,7 @@ class _Home:
             held, own = (workdir.read_config(f) for f in (to, self.folder))
             if any(held.get(part) != own.get(part) for part in ("config", "data")):
                 raise UserError(f"workdir: {to} holds another experiment; name another folder")
-        for name in ("config.json", *files):
+        for name in ("config.json", look.FILE, *files):
             for path in self.folder.glob(name):
                 workdir.write(to / path.name, lambda p, path=path: shutil.copyfile(path, p))
         return to

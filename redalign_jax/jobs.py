@@ -42,6 +42,12 @@ def run_advise(config: ConfigDict | None, folder: Path) -> None:
     print(f"{advice}\nadvice: {folder / api.ADVICE}\npage: {page}")
 
 
+def run_inspect(config: ConfigDict | None, folder: Path | None) -> None:
+    """Says in 12 lines what the data are, without training; needs no workdir."""
+    del folder
+    print(api.inspect(_needs(config)))
+
+
 def run_fit(config: ConfigDict | None, folder: Path) -> None:
     """Trains one setting, or what was advised, and keeps the best encoders in WORKDIR/model."""
     from redalign_jax.fitted import train
@@ -65,10 +71,12 @@ def run_report(config: ConfigDict | None, folder: Path) -> None:
     print(f"report: {folder / 'report.html'}")
 
 
+WITHOUT_WORKDIR = ("inspect",)
 JOBS: dict[str, Callable[[ConfigDict | None, Path], None]] = {
     "sweep": run_sweep,
     "decompose": run_decompose,
     "advise": run_advise,
     "fit": run_fit,
     "report": run_report,
+    "inspect": run_inspect,
 }

@@ -2,7 +2,7 @@
 
 import logging
 
-_said: set[str] = set()
+_said: dict[str, str] = {}  # by what it is about
 
 
 def once(line: str, about: str = "") -> None:
@@ -11,8 +11,13 @@ def once(line: str, about: str = "") -> None:
     Where the line is not the same for every seed, `about` says what it is about.
     """
     if (about or line) not in _said:
-        _said.add(about or line)
+        _said[about or line] = line
         logging.warning(line)
+
+
+def about(source: str) -> list[str]:
+    """What was said of a file or dataset, in order."""
+    return [line for line in _said.values() if line.startswith(f"{source}: ")]
 
 
 def forget() -> None:

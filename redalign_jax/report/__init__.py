@@ -7,6 +7,7 @@ import pandas as pd
 
 from redalign_jax import rooms
 from redalign_jax.analysis import balanced, conclusions, differences, shuffled
+from redalign_jax.data import look
 from redalign_jax.errors import UserError
 from redalign_jax.report import (
     charts,
@@ -47,6 +48,7 @@ def make(folder: str | Path) -> dict[str, Any]:
     """
     folder = Path(folder)
     about = workdir.read_config(folder)
+    about["look"] = workdir.read_lines(folder / look.FILE)
     known = None
     if (folder / f"{results.DECOMPOSITION}.parquet").exists():
         known = results.read(folder, results.DECOMPOSITION)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from redalign_jax.advise.decide import ALIGN, ALONE, UNDECIDED
+from redalign_jax.data import look
 from redalign_jax.report import advice_figures, format, page, render, tables
 from redalign_jax.runtime import workdir
 
@@ -29,6 +30,7 @@ def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
         "advice",
         title=_headline(encoders),
         source=about["config"]["data"].get("source", "experiment"),
+        data=page.data({"look": workdir.read_lines(folder / look.FILE)}),
         encoders={name: _encoder(row, pilot) for name, row in encoders.items()},
         todo=_todo(found),
         path=folder / "advice.json",

@@ -57,6 +57,7 @@ def report(
     values |= {"title": found["headline"], "figures": figures, "decomposed": decomposed}
     for when in ("chosen", "hindsight", "published"):
         values[when] = [one["text"] for one in found["findings"] if one["when"] == when]
+    values["data"] = data(about)
     values["source"] = about["config"]["data"].get("source", "experiment")
     values["config"] = json.dumps(about["config"], indent=2)
     return fill("report", provenance=_provenance(about), **values)
@@ -72,6 +73,12 @@ def _provenance(about: dict[str, Any]) -> dict[str, str]:
         "Devices": ", ".join(counted) or "unknown",
         "Versions": versions or "unknown",
     }
+
+
+def data(about: dict[str, Any]) -> Markup:
+    """The look at a user's own data, see `data.look`; empty for other data."""
+    lines = about.get("look", [])
+    return fill("data", lines=lines) if lines else Markup()
 
 
 def counts(summary: dict[str, Any], results: pd.DataFrame) -> str:

@@ -159,7 +159,9 @@ def _check_content(folder: Path, held: Digests | None, content: Digests) -> None
 
 
 def _where_left_out(data: dict[str, Any]) -> dict[str, Any]:
-    return {n: v for n, v in data.items() if n not in PLACES or isinstance(v, list)}
+    """Without where the data are, and fields that say nothing, which an older version may lack."""
+    told = {n: v for n, v in data.items() if v != ""}
+    return {n: v for n, v in told.items() if n not in PLACES or isinstance(v, list)}
 
 
 def _of_decompose(config: dict[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,15 @@ def write_json(path: Path, value: Any) -> None:
     write(path, lambda p: p.write_text(text))
 
 
+def read_lines(path: Path) -> list[str]:
+    """The texts of a JSON list; none where there is no such file."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return []
+    return [str(line) for line in found] if isinstance(found, list) else []
+
+
 def read_config(workdir: Path) -> dict[str, Any]:
     """The contents of `config.json`.
 
