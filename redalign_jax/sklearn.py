@@ -1,4 +1,4 @@
-"""An aligned encoder in scikit-learn's manner; needs the extra: pip install 'redalign-jax[sklearn]'.
+"""An aligned encoder in scikit-learn's manner; an extra: pip install 'redalign-jax[sklearn]'.
 
 from redalign_jax.sklearn import AlignedEncoder
 
