@@ -111,15 +111,18 @@ class AlignedEncoder(
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
         """Embeddings of rows with all columns, (n, embed_dim) float32."""
-        return self.model_.embed(MODALITY, self._rows(X))
+        x = self._rows(X)
+        return self.model_.embed(MODALITY, x)
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Classes, (n,), as `fit` was given them."""
-        return self.model_.predict(MODALITY, self._rows(X))
+        x = self._rows(X)
+        return self.model_.predict(MODALITY, x)
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities, (n, C), in the order of `classes_`."""
-        return self.model_.predict_proba(MODALITY, self._rows(X))
+        x = self._rows(X)
+        return self.model_.predict_proba(MODALITY, x)
 
     @property
     def _n_features_out(self) -> int:
@@ -137,15 +140,17 @@ class AlignedEncoder(
     def _columns(self, said: Any, without: np.ndarray | None = None) -> np.ndarray:
         """Column numbers."""
         every = np.arange(self.n_features_in_)
+        if said is None and without is None:
+            return every[:0]
         if said is None:
-            return every[:0] if without is None else np.setdiff1d(every, without)
+            said = np.setdiff1d(every, without)
         if not isinstance(said, slice):
             said = np.atleast_1d(np.asarray(said))
             if said.dtype.kind in "UO":
                 names = list(getattr(self, "feature_names_in_", ()))
                 unknown = [name for name in said if name not in names]
                 if unknown:
-                    raise UserError(f"AlignedEncoder: no column is called {unknown[0]!r}")
+                    raise UserError(f"AlignedEncoder: no column is called {str(unknown[0])!r}")
                 said = np.array([names.index(name) for name in said], int)
         try:
             found = every[said]

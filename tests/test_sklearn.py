@@ -17,8 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from redalign_jax import sklearn as room
 from redalign_jax.sklearn import AlignedEncoder
 
-# Checks of scikit-learn's that cannot apply, and why.
-FAILS: dict[str, str] = {}
+FAILS: dict[str, str] = {}  # checks of scikit-learn's that cannot apply, and why: none
 SMALL = {"embed_dim": 4, "hidden_sizes": (16,), "steps": 60, "learning_rate": 0.03}
 RNG = np.random.default_rng(0)
 Y = np.array(["cat", "dog", "owl"])[np.arange(150) % 3]
