@@ -68,9 +68,7 @@ def draw(rows: list[tuple[str, str, float, float, float]], x_label: str, width: 
         ax.hlines(place, low, high, color=colour, linewidth=1.6)
         ax.plot(mean, place, color=colour, marker=marker, markersize=6)
         across = ax.get_yaxis_transform()
-        ax.text(
-            1.01, place, word, transform=across, va="center", color=small_multiples.dark(colour)
-        )
+        ax.text(1.01, place, word, transform=across, va="center", color=style.dark(colour))
     ax.set_ylim(len(rows) - 0.5, -0.5)
     limit = 24 if width > 5 else 12
     ax.set_yticks(range(len(rows)), [format.shorten(row[0], limit) for row in rows])

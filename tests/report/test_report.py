@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -23,6 +24,7 @@ from redalign_jax.report import (
     facets,
     findings,
     format,
+    heatmap,
     law_figure,
     law_text,
     regime_map,
@@ -293,6 +295,15 @@ def test_text_of_figures_is_legible(kind, width):
     drawn += [c for c in [law_figure.chart(summary["law"], plan)] if c]
     for chart in [*drawn, *regime_map.charts(summary["regimes"])]:
         check(chart, width)
+
+
+def test_numbers_of_a_map_stand_out_on_its_darkest_cells():
+    wide, narrow = np.array([-5.0, 0.0, 5.0]), np.array([-0.1, 0.0, 0.1])
+    rows = [heatmap.Row("", name, wide, wide - by, wide + by) for name, by in (("a", 9), ("b", 1))]
+    rows.append(heatmap.Row("", "c", narrow, narrow - 1, narrow + 1))
+    draw = partial(heatmap.draw, rows, ("0", "1", "2"), 1, "λ")
+    for width in (render.WIDE, render.NARROW):
+        check(render.Chart("map", "", "", "", draw), width)
 
 
 def test_bad_workdirs_are_one_line(tmp_path):
