@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,11 +153,28 @@ def sweep(
     config = configs.check(config)
     if not any(np.all(np.asarray(one) == 0) for one in config.hyper.strength):
         raise UserError("hyper.strength: 0 is missing, which the report compares with")
+    write_events = _event_files() if config.log.tensorboard else None
     home = _Home(workdir)
     found = _look(data, config, load, progress)
     table = run(config, home.folder, progress, load)
     _keep(found, home.folder)
-    return Results(table, home)
+    results = Results(table, home)
+    if write_events:
+        processes.agree(lambda: write_events(home.folder, results.table, results.curves))
+    return results
+
+
+def _event_files() -> Callable[..., int]:
+    """What writes event files; asked for before anything is trained."""
+    try:
+        from redalign_jax.report import tensorboard
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("tensorboardX"):
+            raise
+        raise UserError(
+            "log.tensorboard: no tensorboardX; pip install 'redalign-jax[tensorboard]'"
+        ) from None
+    return tensorboard.write
 
 
 def decompose(
@@ -328,7 +345,8 @@ def fit(
         otherwise; the validation part stops training early, the test part is only looked at.
       setting: what to train: an advice (or the path of an advice.json), or a strength.
       strength: λ for all encoders, one λ per modality as a tuple or by name, or "balanced", the
-        balanced mechanism. Give this or `setting`; with neither, the experiment has to have one.
+        balanced mechanism. Give this or `setting`; with neither, the experiment's one strength or,
+        where it has several and asks for it beside them, the mechanism.
       seeds: number of splits, inits and batch orders; None as the experiment says.
       workdir: folder of the results and of `model/`; one that holds them is read. None as of
         `sweep`.
@@ -360,19 +378,22 @@ def fit(
     config, load = _experiment(data, fields if seeds is None else {**fields, "sweep__seeds": seeds})
     if "data__labels" not in fields and "labels" not in fields.get("data", {}):
         config = _all_labels(config)
-    path = isinstance(setting, (str, Path)) and setting != BALANCED
+    path = isinstance(setting, (str, Path)) and setting != MECHANISM
     if isinstance(setting, Advice) or path or (setting is None and config.advice):
         from redalign_jax.advise import apply
 
         advice = setting.folder / ADVICE if isinstance(setting, Advice) else setting
         config = apply(config, advice or config.advice)
         config.hyper.strength = config.hyper.strength[-1:]
-    elif setting is not None or config.sweep.balanced:
-        names, classes = _first_task(config, load)
-        if setting is None or setting == BALANCED:
-            config = configs.mechanism(config, classes)
+    elif setting is not None or (config.sweep.balanced and len(config.hyper.strength) > 1):
+        if setting is None or setting == MECHANISM:
+            config = configs.mechanism(config)
+        elif isinstance(data, Dataset):
+            config.hyper.strength = _strengths((setting,), data)
         else:
-            config.hyper.strength = _strengths((setting,), names)
+            task = configs.points(config, load)[0][1](config.sweep.first_seed)
+            config.hyper.strength = _strengths((setting,), task)
+    config.sweep.balanced = False  # it is the one setting, or left out
     config = train.check(config)
     home = _Home(workdir)
     return train.fit(config, home.folder, progress, load)
@@ -410,7 +431,7 @@ def report(folder: str | Path) -> Path:
     return Path(folder) / "report.html"
 
 
-ADVICE, BALANCED = "advice.json", "balanced"
+ADVICE, MECHANISM = "advice.json", "balanced"
 OWN = ("arrays", "tfds")  # sources of data that a user brings
 
 
@@ -607,12 +628,6 @@ def _all_labels(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def _first_task(config: ConfigDict, load: Load | None) -> tuple[tuple[str, ...], int]:
-    """Modalities and number of classes of the first task."""
-    task = configs.points(config, load)[0][1](config.sweep.first_seed)
-    return task.modalities, task.classes
-
-
 def _strengths(strength: Any, data: Any) -> tuple:
     """The field `hyper.strength`: entries by name become tuples in the order of the modalities."""
     several = isinstance(strength, (Sequence, np.ndarray)) and not isinstance(strength, str)
@@ -620,8 +635,7 @@ def _strengths(strength: Any, data: Any) -> tuple:
     def one(entry: Any) -> Any:
         if not isinstance(entry, Mapping):
             return tuple(entry) if isinstance(entry, (list, np.ndarray)) else entry
-        names = data.modalities if isinstance(data, Dataset) else data
-        names = tuple(names if isinstance(names, tuple) else entry)
+        names = tuple(getattr(data, "modalities", entry))
         if set(names) != set(entry):
             raise UserError(f"strength: {dict(entry)} is not one λ each for {', '.join(names)}")
         return tuple(entry[name] for name in names)

@@ -101,13 +101,13 @@ def settings(config: ConfigDict) -> list[dict[str, Any]]:
     return [*grid, grid[0] | BALANCED] if config.sweep.balanced else grid
 
 
-def mechanism(config: ConfigDict, classes: int) -> ConfigDict:
-    """`config` with the balanced mechanism as its one setting, for labels of so many classes."""
+def mechanism(config: ConfigDict) -> ConfigDict:
+    """`config` with the balanced mechanism as its one setting, see `sweep.grid.groups`."""
     own = Experiment(config.to_dict())
     for name, value in BALANCED.items():
-        aware = name == "false_negative_weight"
-        known = classes and own.alignment.objective != "vicreg"
-        own.hyper[name] = (0.0 if aware and not known else value,)
+        own.hyper[name] = (value,)
+    own.alignment.objective, own.alignment.schedule = BALANCED_OBJECTIVE, "constant"
+    own.alignment.learned_temperature = False
     own.sweep.balanced = False
     return own.lock()
 
@@ -216,5 +216,6 @@ def _check_size(config: ConfigDict) -> None:
     axes = [v for v in config.data.values() if isinstance(v, tuple)]
     axes += [config.encoder.embed_dim, *config.hyper.values()]
     runs = math.prod(len(values) for values in axes) * config.sweep.seeds
+    runs *= 1 + config.sweep.shuffled
     if runs > MOST:
         raise UserError(f"sweep.seeds: the grid has {runs:,} runs, above {MOST:,}")

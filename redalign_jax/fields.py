@@ -133,6 +133,9 @@ FIELDS: dict[str, dict[str, Field]] = {
         "seeds": _whole(16, "each a task of its own and an init of its own"),
         "first_seed": _whole(0, "the others follow it", 0, SEEDS - 1),
         "balanced": _flag("also run the balanced mechanism, beside the grid"),
+        "shuffled": _flag(
+            "also run the same grid with partners shuffled: what is then left is no alignment"
+        ),
         "runs_per_device": _whole(0, "runs per device at a time; 0 chooses", 0),
         "batch_shards": _whole(1, "that share the batch of every run; more for huge batches"),
         "checkpoint_seconds": _number(

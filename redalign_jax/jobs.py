@@ -60,10 +60,14 @@ def run_report(config: ConfigDict | None, folder: Path) -> None:
     """Draws the report of what the workdir holds, without training; prints the short table."""
     from redalign_jax import report
     from redalign_jax.analysis import conclusions
+    from redalign_jax.report import control
 
     summary = report.make(folder)
+    print(report.findings.text(summary))
     if "best" in summary:  # a sweep
         print(conclusions.short_table(summary))
+        beside = control.lines(summary["shuffled"], 100 if summary["metric"] == "accuracy" else 1)
+        print(beside, end="\n" * bool(beside))
     print(f"report: {folder / 'report.html'}")
 
 

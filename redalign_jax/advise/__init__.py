@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
@@ -65,6 +66,7 @@ def advise(
       "pid": one entry per pair, "pilot": what was tried, "config": what `--config.advice` reads}.
       Only "align" has a strength above 0 and an expected gain: against no alignment, in the units
       of the metric, positive is better, its interval one that holds for all encoders together.
+      What the trials measured, whatever the verdict, is `measured` of the pilot.
 
     Raises:
       UserError: a config, data or workdir that cannot be used.
@@ -85,7 +87,7 @@ def advise(
 def _found(config: ConfigDict, task: Task, progress: bool | None) -> dict[str, Any]:
     information = _information(task, config, progress)
     own = cross_validate.configured(config, task)
-    table, choice = None, None
+    table, choice, intervals = None, None, {}
     if min(len(task.train.y) // FEWEST, cross_validate.units(task) // 2) >= cross_validate.FOLDS:
         table = cross_validate.run(
             own, task, config.advise.minutes, config.sweep.first_seed, progress
@@ -96,15 +98,15 @@ def _found(config: ConfigDict, task: Task, progress: bool | None) -> dict[str, A
         # judged on the scale of training: an error's units must not decide
         unit = task.target_scale
         gains = {name: of_encoder / unit for name, of_encoder in gains.items()}
-        choice = _times(
-            decide.choose(gains, task.modalities, units - units % cross_validate.FOLDS), unit
-        )
+        judged = units - units % cross_validate.FOLDS
+        choice = _times(decide.choose(gains, task.modalities, judged), unit)
+        intervals = _intervals(gains, judged, unit)
     return {
         "encoders": {
             name: _encoder(task, choice, k, information) for k, name in enumerate(task.modalities)
         },
         "pid": information,
-        "pilot": _pilot(task, table, choice),
+        "pilot": _pilot(task, table, choice, intervals),
         "config": _config(own, task, choice),
     }
 
@@ -118,6 +120,24 @@ def _times(choice: decide.Choice, unit: float) -> decide.Choice:
     return choice._replace(gains=[times(gain) for gain in choice.gains])
 
 
+def _intervals(
+    gains: dict[str, pd.DataFrame], examples: int, unit: float
+) -> dict[str, list[list[float] | None]]:
+    """Of every trial's mean gain, in the user's units; all of them hold together."""
+    trials = sum(of_encoder.shape[1] - 1 for of_encoder in gains.values())  # not of λ = 0
+
+    def ends(changes: np.ndarray) -> list[float] | None:
+        if not changes.any():  # no alignment, compared with itself
+            return [0.0, 0.0]
+        found = decide.estimate(changes, examples, trials)
+        return _finite((found.low * unit, found.high * unit))
+
+    return {
+        name: [ends(changes) for changes in of_encoder.to_numpy(float).T]
+        for name, of_encoder in gains.items()
+    }
+
+
 def _information(task: Task, config: ConfigDict, progress: bool | None) -> list[dict[str, Any]]:
     """Decompositions of the labelled training examples; empty where they are too few."""
     y = task.train.y
@@ -126,7 +146,9 @@ def _information(task: Task, config: ConfigDict, progress: bool | None) -> list[
     key = jax.random.key(config.sweep.first_seed)
     try:
         total, count = pid.work(len(x), **config.decompose.to_dict())
-        with threadpool_limits(1, user_api="blas"), Progress(total, count, progress) as shown:
+        what = "classifiers for the information"
+        shown = Progress(total, count, progress, what=what)
+        with threadpool_limits(1, user_api="blas"), shown:
             rows = decomposition.estimates(
                 task.modalities, x, y, key, config.decompose, group, shown.advance
             )
@@ -161,7 +183,9 @@ def _encoder(
     return found
 
 
-def _pilot(task: Task, table: Any, choice: decide.Choice | None) -> dict[str, Any]:
+def _pilot(
+    task: Task, table: Any, choice: decide.Choice | None, intervals: dict[str, Any]
+) -> dict[str, Any]:
     if table is None:
         return {"folds": 0, "labelled": len(task.train.y)}
     metric, _ = quality_metric(table)
@@ -177,6 +201,11 @@ def _pilot(task: Task, table: Any, choice: decide.Choice | None) -> dict[str, An
             name: [None if np.isnan(v) else float(v) for v in gains[name].mean(skipna=False)]
             for name in task.modalities
         },
+        "measured": {
+            name: _finite((gain.mean, gain.low, gain.high))
+            for name, gain in zip(task.modalities, choice.gains, strict=True)
+        },
+        "gain_intervals": {name: intervals[name] for name in task.modalities},
     }
 
 

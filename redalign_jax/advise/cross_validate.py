@@ -12,7 +12,7 @@ from redalign_jax.advise import folds
 from redalign_jax.config import ADVISED
 from redalign_jax.fields import SEEDS
 from redalign_jax.runtime import devices
-from redalign_jax.runtime.progress import Progress
+from redalign_jax.runtime.progress import Progress, say
 from redalign_jax.sweep import block, grid
 from redalign_jax.task import Task
 
@@ -103,14 +103,15 @@ def run(
     ]
     clock = _Clock()
     group = grid.Group(model, grid.arrays(tasks[0]), work)
+    say(f"compiling trials of {len(settings)} strengths", show)
     program = block.compiled(own, group, len(settings))
     began = time.monotonic()
 
-    def train(cells: list[grid.Cell]) -> pd.DataFrame:
+    def train(cells: list[grid.Cell], what: str) -> pd.DataFrame:
         part = grid.Group(model, group.example, cells)
         steps = program.runs * own.train.steps // own.train.evaluations
         runs = program.runs * len(list(block.cut(own, part, settings, program)))
-        with Progress(runs * own.train.steps, runs, show) as progress:
+        with Progress(runs * own.train.steps, runs, show, what=what) as progress:
 
             def after_segment() -> None:
                 clock.advance(steps)
@@ -121,12 +122,12 @@ def run(
         return table
 
     first = program.shape.rows
-    done = [train(work[:first])]
+    done = [train(work[:first], "first trials")]
     per_fold = len(settings) * own.train.steps / max(clock.rate, 1e-9)
     left = 60 * minutes - (time.monotonic() - began)
     fits = min(len(work) - first, int(left / per_fold))
     if fits > 0:
-        done.append(train(work[first : first + fits]))
+        done.append(train(work[first : first + fits], "more trials"))
     return pd.concat(done, ignore_index=True)
 
 

@@ -26,11 +26,12 @@ from jax import Array
 
 START = 0.1  # part of training before which there is nothing to agree on
 SCARCE = 30  # validation labels below which no evidence is taken from them
+MOST = 512  # validation labels beyond which no more of them are looked at: fits cost rows × classes
 COLDEST, HOTTEST = 0.5, 1000.0  # bounds of T
 GREATEST = 1.2  # bound of α
 SMALLEST = 1e-4  # variance of a Gaussian posterior, in parts of the prior's
 
-_ITERATIONS = 14  # Newton steps of a fit
+_ITERATIONS = 14  # Newton steps of a fit, at most
 
 
 class Evidence(NamedTuple):
@@ -162,17 +163,21 @@ def exponents(
         d = jnp.zeros_like(a)
         return sweep(0, d) if len(a) == 1 else jax.lax.fori_loop(0, 12, sweep, d)
 
-    def newton(_: int, now: tuple) -> tuple:
-        a, g, h, damping = now
+    def newton(now: tuple) -> tuple:
+        count, a, g, h, damping, _ = now
         d = step(a, g, damping * h)
         there = (a + d, *model(a + d))
         fine = jnp.sum(there[1] * d) <= -0.5 * jnp.sum(g * d)
         kept = (jnp.where(fine, new, old) for new, old in zip(there, (a, g, h), strict=True))
-        return *kept, jnp.where(fine, jnp.maximum(damping / 4, 1), damping * 4)
+        damping = jnp.where(fine, jnp.maximum(damping / 4, 1), damping * 4)
+        done = fine & (jnp.max(jnp.abs(d)) <= 1e-3 * jnp.max(jnp.abs(a + d)) + 1e-7)
+        return count + 1, *kept, damping, done
 
     a = jnp.full(len(ratios), start, own.dtype)
-    found = jax.lax.fori_loop(0, _ITERATIONS, newton, (a, *model(a), jnp.ones(())))
-    return jnp.clip(found[0], low, high)
+    begin = (0, a, *model(a), jnp.ones(()), jnp.bool_(False))
+    # runs that are done wait for those beside them, unchanged
+    found = jax.lax.while_loop(lambda now: (now[0] < _ITERATIONS) & ~now[-1], newton, begin)
+    return jnp.clip(found[1], low, high)
 
 
 def temperature(eta: Array, before: Array, s: Array, classes: int) -> Array:
@@ -242,7 +247,7 @@ def fit(
 
     Args:
       outputs: (M, n, classes) logits, or (M, n) predictions of a regression.
-      y: (n,) labels.
+      y: (n,) labels, or (M, n) of every encoder's own examples, where they are not the same ones.
       before: (D,) see `prior`.
       classes: number of classes, 0 for a regression.
       apart: (M,) encoders that take no part, besides those whose outputs are not finite.
@@ -251,20 +256,21 @@ def fit(
       T, the variance, α and g of every encoder.
     """
     count = len(outputs)
-    if len(y) < SCARCE or count < 2:
+    if y.shape[-1] < SCARCE or count < 2:
         return nothing(count, before)
     apart = _broken(outputs) if apart is None else apart | _broken(outputs)
     outputs = _without(outputs, apart)
-    s = statistics(y, classes)
+    y = jnp.broadcast_to(y, outputs.shape[:2])
+    s = jax.vmap(lambda own: statistics(own, classes))(y)
     variance = jnp.ones(count)
     if not classes:
         v = -0.5 / before[1]
         variance = jnp.clip(jnp.mean((outputs - y) ** 2, axis=1), SMALLEST * v, v)
     eta = jax.vmap(natural, (0, 0, None))(outputs, variance, classes)
-    hot = jax.vmap(lambda e: temperature(e, before, s, classes))(eta)
+    hot = jax.vmap(lambda e, own: temperature(e, before, own, classes))(eta, s)
     ratios = _without((eta - before[:, None]) / hot[:, None, None], apart)
-    weight, gates = jax.vmap(lambda own, others: weigh(own, others, s, classes))(
-        ratios + before[:, None], ratios[partners(count)]
+    weight, gates = jax.vmap(partial(weigh, classes=classes))(
+        ratios + before[:, None], ratios[partners(count)], s
     )
     return Evidence(before, hot, variance, weight, jnp.where(apart, 0, gates))
 

@@ -1,6 +1,6 @@
 """Numbers made fit for standardising: `data.transform`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,15 +16,27 @@ def applied(x: Mapping[str, np.ndarray], field: str, source: str) -> dict[str, n
       UserError: a name or a transform that does not exist, or numbers below 0.
     """
     found = dict(x)
-    for part in filter(None, (p.strip() for p in field.split(","))):
-        name, _, how = (p.strip() for p in part.partition("="))
-        if name not in x or how not in TRANSFORMS:
-            raise UserError(
-                f"data.transform={field!r}: {part!r} is not NAME={'|'.join(TRANSFORMS)} with a "
-                f"name of {', '.join(x)}"
-            )
+    for name, how in stated(field, tuple(x)).items():
         value = x[name]
         if value.dtype.kind not in "biuf" or (value < 0).any():
             raise UserError(f"data.transform: {name!r} of {source} has numbers below 0")
         found[name] = TRANSFORMS[how](value.astype(np.float64))
+    return found
+
+
+def stated(field: str, names: Sequence[str]) -> dict[str, str]:
+    """The field `data.transform`, "NAME=TRANSFORM" between commas.
+
+    Raises:
+      UserError: a name or a transform that does not exist.
+    """
+    found = {}
+    for part in filter(None, (p.strip() for p in field.split(","))):
+        name, _, how = (p.strip() for p in part.partition("="))
+        if name not in names or how not in TRANSFORMS:
+            raise UserError(
+                f"data.transform={field!r}: {part!r} is not NAME={'|'.join(TRANSFORMS)} with a "
+                f"name of {', '.join(names)}"
+            )
+        found[name] = how
     return found

@@ -23,6 +23,7 @@ from redalign_jax.runtime import workdir
 from redalign_jax.task import lengths
 
 PLATFORMS = ("cpu", "cuda", "tpu")
+JAX_TRANSFORMS = {"log1p": jnp.log1p}  # those of `data.transforms`
 
 
 def write(model: Model, path: Path, modality: str, encoder: Encoder) -> Path:
@@ -55,6 +56,7 @@ def _standardised(input: Input, x: Array) -> Array:
     """`scaling.apply` in float32."""
     if input.scale is None:
         return x
+    x = JAX_TRANSFORMS[input.transform](x) if input.transform else x
     flat = x.reshape(x.shape[0], -1) if input.kind == "vector" else x
     mean = input.scale.mean.astype(np.float32)
     rest = (input.scale.mean - mean).astype(np.float32)

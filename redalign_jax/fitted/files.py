@@ -16,6 +16,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from redalign_jax.data.scaling import Scale
+from redalign_jax.data.transforms import TRANSFORMS
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
 from redalign_jax.fitted import architecture
@@ -103,6 +104,7 @@ def _described(model: Model) -> dict[str, Any]:
                     "kind": e.input.kind,
                     "shape": list(e.input.shape),
                     "dtype": e.input.dtype,
+                    "transform": e.input.transform,
                     "standardised": e.input.scale is not None,
                     "vocabulary": e.input.vocabulary,
                 },
@@ -219,7 +221,9 @@ def _input(name: str, held: dict[str, Any], left: dict[str, np.ndarray]) -> Inpu
         width = int(np.prod(shape)) if kind == "vector" else shape[-1]
         scale = Scale(*(_tensor(left, f"{name}/{f}", (width,), np.float64) for f in Scale._fields))
         _check((scale.spread >= 0).all() and dtype == "float32", f"{name!r} has no such scale")
-    return Input(kind, shape, dtype, scale, int(held["vocabulary"]))
+    transform = held["transform"]
+    _check(transform == "" or transform in TRANSFORMS, f"{name!r}: no such transform")
+    return Input(kind, shape, dtype, scale, int(held["vocabulary"]), transform)
 
 
 def _tensor(left: dict[str, np.ndarray], name: str, shape: tuple, dtype: type) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from redalign_jax.data import scaling
+from redalign_jax.data import scaling, transforms
 from redalign_jax.data.scaling import Scale
 from redalign_jax.errors import UserError
 
@@ -22,6 +22,7 @@ class Input:
       dtype: "uint8" levels 0..255, "int32" tokens, or "float32".
       scale: what rows are standardised by; None where they are read as they are.
       vocabulary: tokens are below it; 0 where there are none.
+      transform: of `data.transforms`, before rows are standardised; "" for none.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class Input:
     dtype: str
     scale: Scale | None = None
     vocabulary: int = 0
+    transform: str = ""
 
     @property
     def words(self) -> str:
@@ -36,10 +38,12 @@ class Input:
         return f"{self.kind} {'×'.join(map(str, self.shape))}"
 
 
-def of(kind: str, x: np.ndarray, scale: Scale | None, vocabulary: int) -> Input:
+def of(
+    kind: str, x: np.ndarray, scale: Scale | None, vocabulary: int, transform: str = ""
+) -> Input:
     """The input of an encoder that was trained on `x`, an array of `task.Split.x`."""
     dtype = str(x.dtype) if x.dtype in (np.uint8, np.int32) else "float32"
-    return Input(kind, x.shape[1:], dtype, scale, vocabulary)
+    return Input(kind, x.shape[1:], dtype, scale, vocabulary, transform)
 
 
 def count(name: str, x: Any) -> int:
@@ -109,6 +113,13 @@ def ready(input: Input, name: str, x: np.ndarray, first: int = 0) -> np.ndarray:
         return _levels(name, x, first)
     if input.dtype == "int32":
         return _tokens(input, name, x, first)
+    if input.transform:
+        if (x < 0).any():
+            row = first + int((x < 0).reshape(len(x), -1).any(axis=1).argmax())
+            raise UserError(
+                f"{name!r}: a number below 0 in row {row}, of which no {input.transform}"
+            )
+        x = transforms.TRANSFORMS[input.transform](x.astype(np.float64))
     return scaling.apply(x, input.kind, input.scale)[0].astype(np.float32, copy=False)
 
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from redalign_jax import config as configs
 from redalign_jax import sweep
-from redalign_jax.data import Load
+from redalign_jax.data import Load, transforms
 from redalign_jax.errors import UserError
 from redalign_jax.fitted import files, inputs, kept
 from redalign_jax.fitted.model import Encoder, Model
@@ -37,12 +37,6 @@ def check(config: ConfigDict) -> ConfigDict:
             if several and (section, name) != ("encoder", "hidden_sizes"):
                 how = "; name one, or an advice" if name == "strength" else ""
                 raise UserError(f"{section}.{name}: several values; fit trains one setting{how}")
-    if config.sweep.balanced:
-        raise UserError("sweep.balanced: fit trains one setting; the mechanism has to be that")
-    if config.data.get("transform"):
-        raise UserError(
-            "data.transform: a model would not know it of new rows; give numpy.log1p of the array"
-        )
     return config
 
 
@@ -74,7 +68,7 @@ def fit(
         best = _best(np.array([run.score for run in runs]))
         task = cells[best].load()
         about = _about(workdir.read_config(folder), task, cells, best, runs, table)
-        _model(config, task, runs[best], about).save(folder / MODEL)
+        to_model(config, task, runs[best].best, about).save(folder / MODEL)
     shutil.rmtree(folder / kept.FOLDER, ignore_errors=True)
     return files.load(folder / MODEL)
 
@@ -86,15 +80,19 @@ def _best(scores: np.ndarray) -> int:
     return int(np.argmax(scores.mean(axis=1)))
 
 
-def _model(config: ConfigDict, task: Task, run: kept.Kept, about: dict[str, Any]) -> Model:
+def to_model(config: ConfigDict, task: Task, best: np.ndarray, about: dict[str, Any]) -> Model:
+    """A model of flat parameters that were trained on `task`."""
     spec = grid.build_model(config, task, config.encoder.embed_dim[0])
-    params = jax.device_get(layout(spec, task.train.x).unravel(run.best))["encoders"]
+    params = jax.device_get(layout(spec, task.train.x).unravel(best))["encoders"]
     scales = task.scales or (None,) * len(task.modalities)
+    transform = transforms.stated(config.data.get("transform", ""), task.modalities)
     encoders = {}
     for m, name in enumerate(task.modalities):
         module = spec.encoders[m]
         vocabulary = getattr(module, "vocabulary", 0)
-        read = inputs.of(task.kinds[m], task.train.x[m], scales[m], vocabulary)
+        read = inputs.of(
+            task.kinds[m], task.train.x[m], scales[m], vocabulary, transform.get(name, "")
+        )
         encoders[name] = Encoder(read, module, task.classes or 1, params[m])
     names = task.class_names
     if task.classes and names is None:
@@ -142,7 +140,11 @@ def _about(
 def summary(model: Model) -> str:
     """A line per encoder: how good it is, and how much seeds differ."""
     about = model.about
-    said = [f"seed {about['seed']} of {len(about['seeds'])} is kept, the best by validation"]
+    hyper = about["config"]["hyper"]
+    strength = np.broadcast_to(hyper["strength"][0], len(model.encoders))
+    each = ", ".join(f"{v:g} for {n}" for n, v in zip(model.encoders, strength, strict=True))
+    said = [f"strength {each}"]
+    said += [f"seed {about['seed']} of {len(about['seeds'])} is kept, the best by validation"]
     for name, row in about["encoders"].items():
         valid, test = np.array(row["valid_of_seeds"]), np.array(row["test_of_seeds"])
         classes = row["metric"] == "accuracy"

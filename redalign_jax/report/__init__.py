@@ -6,18 +6,23 @@ from typing import Any
 import pandas as pd
 
 from redalign_jax import rooms
-from redalign_jax.analysis import balanced, conclusions, differences
+from redalign_jax.analysis import balanced, conclusions, differences, shuffled
 from redalign_jax.data import look
 from redalign_jax.errors import UserError
 from redalign_jax.report import (
     charts,
+    control,
     decomposition,
     facets,
     findings,
     law_figure,
+    law_text,
+    mechanism,
     page,
+    reading,
     regime_map,
     render,
+    tables,
 )
 from redalign_jax.runtime import results, workdir
 from redalign_jax.sweep import shards
@@ -51,14 +56,16 @@ def make(folder: str | Path) -> dict[str, Any]:
             return _decomposed(folder, about, known)
     every, under_way = _read(folder, results.RESULTS)
     every = _with_shares(every, about["config"]["data"])
-    table, _ = balanced.split(every)
+    true, _ = shuffled.split(every)
+    table, _ = balanced.split(true)
     learning = None
     if under_way or (folder / f"{results.CURVES}.parquet").exists():
-        learning, _ = balanced.split(_read(folder, results.CURVES)[0])
-    summary = conclusions.summarise(table, known) | {"balanced": balanced.comparisons(every)}
+        learning, _ = balanced.split(shuffled.split(_read(folder, results.CURVES)[0])[0])
+    summary = conclusions.summarise(table, known) | {"balanced": balanced.comparisons(true)}
+    summary["shuffled"] = shuffled.comparisons(every)
     summary["under_way"] = under_way
     plan = facets.layout(table)
-    found = findings.find(table, plan)
+    found = findings.find(table, plan, learning)
     figures = charts.all_of(table, learning, about["config"], plan, found)
     # a map of regimes goes before their many panels
     names = [] if summary["regimes"] else [chart.name for chart in figures]
@@ -69,11 +76,58 @@ def make(folder: str | Path) -> dict[str, Any]:
     decomposed = ""
     if known is not None:
         picture = render.render(decomposition.chart(known))
-        decomposed = decomposition.section(known, page.figure(len(drawn) + 1, picture))
+        decomposed = decomposition.section(known, len(drawn) + 1, picture)
         summary["decomposition"] = differences.records(known)
-    html = page.build(about, table, summary, plan, found, drawn, decomposed)
+    source = about["config"]["data"].get("source", "")
+    summary |= findings.listed(plan, found, summary["trends"], source)
+    html = page.report(
+        about,
+        summary,
+        drawn,
+        decomposed,
+        said={
+            "law": law_text.sentences(summary["law"], plan),
+            "regimes": regime_map.sentences(summary["regimes"], summary["regime_overview"]),
+        },
+        **_sections(about, table, summary, plan, found),
+    )
     _write(folder, [*drawn, picture] if decomposed else drawn, summary, html)
     return summary
+
+
+def _sections(
+    about: dict[str, Any],
+    results: pd.DataFrame,
+    summary: dict[str, Any],
+    plan: facets.Layout,
+    found: findings.Findings,
+) -> dict[str, Any]:
+    """The parts of the page that only a sweep has."""
+    numbers, regimes, diverged = None, None, None
+    if len(plan.finished):
+        own = results["strength"].isna().any()
+        numbers = {
+            "best": tables.best(results, plan, found),
+            "directed": tables.directed(results, plan) if own else None,
+            "margin": reading.margin(plan),
+        }
+    if summary["regimes"]:
+        regimes = [
+            regime_map.overview_table(summary["regime_overview"], plan),
+            regime_map.table(summary["regimes"], plan),
+        ]
+    if summary["diverged"]:
+        diverged = {"worst": reading.worst(results), "runs": tables.diverged(results)}
+    return {
+        "counts": page.counts(summary, results),
+        "setup": page.setup(about["config"]),
+        "numbers": numbers,
+        "mechanism": mechanism.section(summary["balanced"], plan),
+        "control": control.section(summary["shuffled"], plan),
+        "regimes": regimes,
+        "diverged": diverged,
+        "reading": reading.section(plan, results),
+    }
 
 
 def _with_shares(table: pd.DataFrame, data: dict[str, Any]) -> pd.DataFrame:
@@ -99,20 +153,18 @@ def _with_shares(table: pd.DataFrame, data: dict[str, Any]) -> pd.DataFrame:
 def _decomposed(folder: Path, about: dict[str, Any], known: pd.DataFrame) -> dict[str, Any]:
     """The report of a workdir that no sweep has been in."""
     picture = render.render(decomposition.chart(known))
-    section = decomposition.section(known, page.figure(1, picture))
-    summary = {"decomposition": differences.records(known)}
-    html = page.alone(about, decomposition.headline(known), section)
+    section = decomposition.section(known, 1, picture)
+    summary = {"headline": decomposition.headline(known), "findings": []}
+    summary["decomposition"] = differences.records(known)
+    html = page.report(about, summary, decomposed=section)
     _write(folder, [picture], summary, html)
     return summary
 
 
 def _write(folder: Path, drawn: list[render.Drawn], summary: dict[str, Any], html: str) -> None:
-    for figure in drawn:
-        stem = folder / "figures" / figure.chart.name
-        workdir.write(stem.with_suffix(".svg"), _writer(figure.wide))
-        workdir.write(stem.with_suffix(".png"), _writer(figure.png))
+    render.save(folder, drawn)
     workdir.write_json(folder / "summary.json", summary)
-    workdir.write(folder / "report.html", _writer(html.encode()))
+    workdir.write(folder / "report.html", lambda path: path.write_bytes(html.encode()))
 
 
 def _read(folder: Path, name: str) -> tuple[pd.DataFrame, dict[str, int] | None]:
@@ -121,10 +173,6 @@ def _read(folder: Path, name: str) -> tuple[pd.DataFrame, dict[str, int] | None]
         if column not in table:
             raise UserError(f"workdir: {folder / name}.parquet has no column {column!r}")
     return table, under_way
-
-
-def _writer(content: bytes) -> Any:
-    return lambda path: path.write_bytes(content)
 
 
 rooms.callable_package(__name__)

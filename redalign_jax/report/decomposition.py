@@ -1,17 +1,17 @@
 """What the modalities tell about the labels: a figure and a section, or a page of its own."""
 
 from functools import partial
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from redalign_jax.report import format, tables
-from redalign_jax.report.render import Chart
+from redalign_jax.report import format, page, tables
+from redalign_jax.report.render import Chart, Drawn
 from redalign_jax.report.style import CHARACTER
 
 MOST_ROWS = 60
@@ -161,32 +161,32 @@ def draw(bars: list[Bar], width: float) -> Figure:
     return figure
 
 
-def _cell(row: dict[str, Any], name: str) -> str:
+def _cell(row: dict[str, Any], name: str) -> tables.Cell:
     value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
     shown = format.number(value, 3)
     if row["method"] == "exact" or not np.isfinite(low):
-        return shown
+        return tables.Cell(shown)
     if value == 0:
-        return f'<span class="ci">below {max(high, 0.001):.3f}</span>'
-    ends = ", ".join(format.number(v, 3) for v in (low, high))
-    return f'{shown} <span class="ci">[{ends}]</span>'
+        return tables.Cell("", f"below {max(high, 0.001):.3f}")
+    return tables.Cell(shown, tables.ends(low, high, 3, sign=False))
 
 
-def _table(table: pd.DataFrame) -> str:
+def numbers(table: pd.DataFrame) -> tables.Table:
+    """Every number of the decomposition with its interval."""
     axes = _axes(table)
     pairs = len(table[["first", "second"]].drop_duplicates())
-    numbers = _SHORT | _INFORMATION
+    names = _SHORT | _INFORMATION
     rows = [
         [
-            escape(_name(row, axes, pairs)),
+            _name(row, axes, pairs),
             row["method"],
-            *(_cell(row, name) for name in numbers),
+            *(_cell(row, name) for name in names),
             f"{row['examples']:,}" if row["examples"] else "–",
         ]
         for row in table.to_dict("records")
     ]
-    header = ["task", "method", *numbers.values(), "examples"]
-    return tables.html(header, rows, 2, "Information about the labels in nats, 95 % intervals")
+    header = ["task", "method", *names.values(), "examples"]
+    return tables.Table(header, rows, 2, "Information about the labels in nats, 95 % intervals")
 
 
 def headline(table: pd.DataFrame) -> str:
@@ -210,12 +210,13 @@ def headline(table: pd.DataFrame) -> str:
     return said
 
 
-def section(table: pd.DataFrame, figure: str) -> str:
+def section(table: pd.DataFrame, number: int, drawn: Drawn) -> Markup:
     """The section of a page.
 
     Args:
       table: the decomposition.
-      figure: the chart as HTML, with its title.
+      number: of its figure.
+      drawn: the figure.
     """
     terms = {
         "R": "Redundancy: what either modality tells about the label by itself. This is what "
@@ -250,8 +251,7 @@ def section(table: pd.DataFrame, figure: str) -> str:
             "The task's R counts relevant bits that both modalities see. R = 0 is not zero "
             "redundancy: unrelated bits that move the label alike tell some of the same about it."
         )
-    items = "".join(f"<li>{escape(format.glued(text))}</li>" for text in limits)
-    return (
-        f'{figure}<section id="atoms"><h3>The parts in numbers</h3>{_table(table)}'
-        f"<h3>How to read the parts</h3>{tables.pairs(terms)}<ul>{items}</ul></section>"
+    made = numbers(table)
+    return page.fill(
+        "decomposition", number=number, drawn=drawn, numbers=made, parts=terms, limits=limits
     )

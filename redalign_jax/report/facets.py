@@ -36,6 +36,11 @@ class Layout(NamedTuple):
     finished: pd.DataFrame
     share: float = 0.0
 
+    @property
+    def along(self) -> bool:
+        """Whether there is a numeric task axis and nothing else to tell apart."""
+        return self.axis is not None and not self.panels
+
 
 def layout(results: pd.DataFrame) -> Layout:
     """Sorts the columns of a results table into lines and panels."""

@@ -1,10 +1,11 @@
-"""The best strengths of everything the report speaks of, each asked of `law` once."""
+"""What was found: best strengths, each asked of `analysis` once, and the one list of sentences."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from redalign_jax.analysis import strengths
+from redalign_jax.analysis import chosen, strengths
+from redalign_jax.report import answer, published, sentences
 from redalign_jax.report import facets as layouts
 from redalign_jax.report.facets import Layout
 
@@ -19,6 +20,8 @@ class Findings(NamedTuple):
       stopped: of encoders read at their best validation step.
       stopped_mean: of the mean of those.
       fused: of a probe on all embeddings.
+      chosen: by validation data, see `chosen.by_validation`; empty without learning curves. Of the
+        encoders' mean where there is a numeric task axis and no other.
     """
 
     best: pd.DataFrame
@@ -27,10 +30,17 @@ class Findings(NamedTuple):
     stopped: pd.DataFrame
     stopped_mean: pd.DataFrame
     fused: pd.DataFrame
+    chosen: pd.DataFrame
 
 
-def find(results: pd.DataFrame, plan: Layout) -> Findings:
-    """Asks `strengths.best` about the results, their controls and their means."""
+def find(results: pd.DataFrame, plan: Layout, curves: pd.DataFrame | None = None) -> Findings:
+    """Asks `analysis` about the results, their controls and their means.
+
+    Args:
+      results: the tidy table.
+      plan: of its figures.
+      curves: the learning curves, where they are known.
+    """
     nothing = pd.DataFrame()
     stopped, fused = layouts.early(results), layouts.fusion(results)
     best = strengths.best(results)
@@ -47,4 +57,47 @@ def find(results: pd.DataFrame, plan: Layout) -> Findings:
         ask(stopped) if len(stopped) else nothing,
         ask(layouts.encoder_mean(stopped)) if plan.axis and len(stopped) else nothing,
         ask(fused) if len(fused) else nothing,
+        nothing if curves is None else _chosen(stopped, curves, plan),
     )
+
+
+def _chosen(stopped: pd.DataFrame, curves: pd.DataFrame, plan: Layout) -> pd.DataFrame:
+    if not len(stopped) or not len(plan.finished):
+        return pd.DataFrame()
+    scores = chosen.scores(layouts.symmetric(curves), plan.metric)
+    rows = layouts.symmetric(stopped)
+    if plan.along:
+        rows = layouts.encoder_mean(stopped)
+        keys = [c for c in scores if c not in ("subject", "value")]
+        scores = scores.groupby(keys, sort=False, as_index=False)["value"].mean()
+        scores = scores.assign(subject=layouts.MEAN)
+    return chosen.by_validation(rows, plan.metric, scores)
+
+
+def listed(
+    plan: Layout, found: Findings, trends: list[dict[str, Any]], source: str = ""
+) -> dict[str, Any]:
+    """The headline and the list of findings that page, terminal and `summary.json` read.
+
+    The answer comes first, as one would choose it: stopped early, at the strength that validation
+    data choose, with an interval that holds for all of them. What the test split shows in hindsight
+    follows. Without learning curves there is only that.
+
+    Returns:
+      {"headline", "findings": [{"when": "chosen" | "hindsight" | "published", "text"}]}.
+    """
+    told = sentences.of(plan, found, trends)
+    first = answer.of(plan, found)
+    seen = [f"{told.headline}.", *told.reasons] if first else told.reasons
+    parts = {"chosen": first.reasons if first else [], "hindsight": seen}
+    parts["published"] = published.sentences(source)
+    return {
+        "headline": (first or told).headline,
+        "findings": [{"when": w, "text": text} for w, part in parts.items() for text in part],
+    }
+
+
+def text(summary: dict[str, Any]) -> str:
+    """The headline and the answer's sentences, for a terminal."""
+    chosen = [one["text"] for one in summary["findings"] if one["when"] == "chosen"]
+    return "\n".join([summary["headline"], *chosen])

@@ -81,7 +81,7 @@ def _row(ax: Axes, row: Row, place: float, most: float, digits: int, written: bo
         if not np.isfinite(change):
             ax.text(x, place, "–", ha="center", va="center", color="#777777")
             continue
-        colour = colours(0.5 + 0.28 * float(np.clip(change / most, -1, 1)))
+        colour = colours(0.5 + 0.22 * float(np.clip(change / most, -1, 1)))
         ax.add_patch(Rectangle((x - 0.5, place - 0.5), 1, 1, facecolor=colour, edgecolor="white"))
         if not written:
             continue
@@ -92,7 +92,7 @@ def _row(ax: Axes, row: Row, place: float, most: float, digits: int, written: bo
             number(change, digits, True),
             ha="center",
             va="center",
-            color="#111111" if sure else "#555555",
+            color="#111111" if sure else "#333333",  # 4.5:1 on the darkest cell
             weight="bold" if sure else "normal",
         )
     if not np.isfinite(row.star):

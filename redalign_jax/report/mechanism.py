@@ -1,10 +1,11 @@
 """The balanced mechanism against every fixed strength: a section of the page."""
 
-from html import escape
 from typing import Any
 
+from markupsafe import Markup
+
 from redalign_jax.config import BALANCED, BALANCED_OBJECTIVE
-from redalign_jax.report import format, tables
+from redalign_jax.report import format, page, tables
 from redalign_jax.report.facets import Layout
 
 READ = {
@@ -17,37 +18,33 @@ _ENDS = ("", "_low", "_high")
 _SHOWN = {1: "shown to be above 0", 0: "not shown to differ from 0", -1: "shown to be below 0"}
 
 
-def section(comparisons: dict[str, Any], plan: Layout) -> str:
+def section(comparisons: dict[str, Any], plan: Layout) -> Markup:
     """The section, empty where the sweep had no balanced runs."""
     if not comparisons:
-        return ""
-    parts = [
-        '<section id="balanced"><h2>One setting for all: the balanced mechanism</h2>',
-        "<p>Encoders learn from each other's posteriors of the label, on pairs with and without "
+        return Markup()
+    return page.fill(
+        "mechanism",
+        what="Encoders learn from each other's posteriors of the label, on pairs with and without "
         "labels, each partner weighed by what it adds on the validation split, and only as far as "
         f"that gain is sure (objective “{BALANCED_OBJECTIVE}”, λ = {BALANCED['strength']:g}). "
-        "Nothing about it is chosen by hand for these data.</p>",
-        _said(comparisons, plan),
-        *(_overall(table, plan, READ[name]) for name, table in comparisons.items()),
-        "<details><summary>Every task and encoder</summary>",
-        _encoders(comparisons["last"], plan),
-        "</details></section>",
-    ]
-    return "\n".join(parts)
-
-
-def _shown(row: dict[str, Any], name: str, plan: Layout) -> str:
-    """A number, its own interval, and a mark where it is shown among all of the section."""
-    value, low, high = (
-        format.number(v * plan.unit.scale, plan.unit.digits, True)
-        for v in (row[f"{name}{end}"] for end in _ENDS)
+        "Nothing about it is chosen by hand for these data.",
+        said=_said(comparisons, plan),
+        overall=[_overall(table, plan, READ[name]) for name, table in comparisons.items()],
+        encoders=_encoders(comparisons["last"], plan),
     )
-    kind, mark = {1: ("up", "▲"), -1: ("down", "▼"), 0: ("none", "")}[row[f"{name}_shown"]]
-    ends = "" if low == "–" else f' <span class="ci">[{low}, {high}]</span>'
-    return f'<span class="{kind}"><span class="mark">{mark}</span>{value}</span>{ends}'
 
 
-def _said(comparisons: dict[str, Any], plan: Layout) -> str:
+def _shown(row: dict[str, Any], name: str, plan: Layout) -> tables.Cell:
+    """A number, its own interval, and a mark where it is shown among all of the section."""
+    mark = {1: tables.UP, -1: tables.DOWN, 0: tables.NONE}[row[f"{name}_shown"]]
+    value, low, high = (
+        float("nan") if row[f"{name}{end}"] is None else row[f"{name}{end}"] for end in _ENDS
+    )
+    cell = tables.interval(value, low, high, plan.unit.scale, plan.unit.digits, mark)
+    return cell._replace(mark=mark)
+
+
+def _said(comparisons: dict[str, Any], plan: Layout) -> list[str]:
     unit = plan.unit
     said = []
     for read, lead in LEADS.items():
@@ -77,16 +74,16 @@ def _said(comparisons: dict[str, Any], plan: Layout) -> str:
     lost = comparisons["last"]["left_out"] if "last" in comparisons else 0
     if lost:
         said.append(f"{lost} encoders of tasks whose runs are not all there are left out.")
-    return f"<p>{escape(' '.join(said))}</p>"
+    return said
 
 
-def _overall(table: dict[str, Any], plan: Layout, title: str) -> str:
+def _overall(table: dict[str, Any], plan: Layout, title: str) -> tables.Table:
     rows = []
     for row in table["overall"]:
         name = row["setting"]
         rows.append(
             [
-                f"λ = {format.value(name)}" if isinstance(name, float) else escape(name),
+                f"λ = {format.value(name)}" if isinstance(name, float) else name,
                 _shown(row, "change", plan),
                 format.number(row["worst"] * plan.unit.scale, plan.unit.digits, True),
                 "" if name == "balanced" else _shown(row, "advantage", plan),
@@ -97,16 +94,16 @@ def _overall(table: dict[str, Any], plan: Layout, title: str) -> str:
         f"{title}: {plan.unit.change} against λ = 0, mean over tasks and encoders, 95 % intervals "
         "over seeds; “best for each encoder” is chosen on the other seeds"
     )
-    return tables.html(header, rows, 1, caption)
+    return tables.Table(header, rows, 1, caption)
 
 
-def _encoders(table: dict[str, Any], plan: Layout) -> str:
+def _encoders(table: dict[str, Any], plan: Layout) -> tables.Table:
     keys = [*([plan.axis] if plan.axis else []), *plan.panels]
     keys = [k for k in keys if k in table["encoders"][0]]
     rows = []
     for row in table["encoders"]:
-        cells = [escape(format.setting(k, row[k]).split(" = ")[-1]) for k in keys]
-        cells.append(escape(str(row["subject"])))
+        cells = [format.setting(k, row[k]).split(" = ")[-1] for k in keys]
+        cells.append(str(row["subject"]))
         cells.append(
             format.number(row["base"] * plan.unit.scale, plan.unit.digits) + plan.unit.suffix
         )
@@ -115,4 +112,4 @@ def _encoders(table: dict[str, Any], plan: Layout) -> str:
     header = [*(format.short_name(k) for k in keys), "encoder", f"{plan.unit.metric} at λ = 0"]
     header += ["balanced changes it by", "its best fixed λ", "which is better by"]
     caption = f"In {plan.unit.change}; the best fixed λ is read at seeds it was not chosen on"
-    return tables.html(header, rows, len(keys) + 1, caption)
+    return tables.Table(header, rows, len(keys) + 1, caption)

@@ -1,15 +1,15 @@
 """How to read the page: a section of it."""
 
-from html import escape
+from typing import Any
 
 import pandas as pd
 
 from redalign_jax.analysis import conclusions, differences, strengths
-from redalign_jax.report import format, tables
+from redalign_jax.report import format
 from redalign_jax.report.facets import Layout
 
 
-def section(plan: Layout, results: pd.DataFrame) -> str:
+def section(plan: Layout, results: pd.DataFrame) -> dict[str, Any]:
     """Terms, what intervals and p-values allow for and speak of, and limits."""
     unit = plan.unit
     terms = {
@@ -50,12 +50,7 @@ def section(plan: Layout, results: pd.DataFrame) -> str:
             "R counts the relevant bits that both modalities see, not information: R = 0 is not "
             "zero redundancy in nats."
         )
-    terms = {name: format.glued(text) for name, text in terms.items()}
-    items = "".join(f"<li>{escape(format.glued(text))}</li>" for text in limits)
-    return (
-        f'<section id="reading"><h2>How to read this page</h2>{tables.pairs(terms)}'
-        f"<h3>What it does not show</h3><ul>{items}</ul></section>"
-    )
+    return {"terms": terms, "limits": limits}
 
 
 def margin(plan: Layout) -> str:

@@ -1,10 +1,8 @@
 """Where the law holds: a map of regimes, its table, and its sentences."""
 
 from functools import partial
-from html import escape
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from redalign_jax.analysis import regimes
@@ -87,8 +85,8 @@ def sentences(rows: list[dict[str, Any]], overview: list[dict[str, Any]]) -> lis
     return said
 
 
-def overview_table(overview: list[dict[str, Any]], plan: Layout) -> str:
-    """Every value of every axis, over the other axes; HTML."""
+def overview_table(overview: list[dict[str, Any]], plan: Layout) -> tables.Table:
+    """Every value of every axis, over the other axes."""
     header = ["axis", "value", "read", "law is shown in", "turned in", "mean ρ of λ*"]
     header += ["held-out gain, most shared", "change at the strongest λ, least shared"]
     body = []
@@ -99,18 +97,16 @@ def overview_table(overview: list[dict[str, Any]], plan: Layout) -> str:
         )
         shown = f"{row['strong'] + row['weak']} of {row['regimes']}"
         read = "stopped early" if row["metric"].startswith("early_") else "at the end"
-        cells = [escape(format.long_name(row["axis"])), escape(format.value(row["value"])), read]
+        cells = [format.long_name(row["axis"]), format.value(row["value"]), read]
         body.append(
             [*cells, shown, str(row["turned"]), format.number(row["spearman"], 2), gain, harm]
         )
     caption = f"Means over the regimes of one value; changes in {plan.unit.change} against λ = 0"
-    return tables.html(header, body, 3, caption)
+    return tables.Table(header, body, 3, caption)
 
 
-def table(rows: list[dict[str, Any]], plan: Layout) -> str:
-    """Every regime: ρ, and what alignment does where least and where most is shared; HTML."""
-    if not rows:
-        return ""
+def table(rows: list[dict[str, Any]], plan: Layout) -> tables.Table:
+    """Every regime: ρ, and what alignment does where least and where most is shared."""
     frame = pd.DataFrame(rows)
     keys = _keys(frame)
     header = [*(format.short_name(k) for k in keys), "read", "ρ of λ*", "law"]
@@ -121,7 +117,7 @@ def table(rows: list[dict[str, Any]], plan: Layout) -> str:
     ]
     body = []
     for row in rows:
-        cells = [escape(format.value(row[k])) for k in keys]
+        cells = [format.value(row[k]) for k in keys]
         cells.append("stopped early" if row["metric"].startswith("early_") else "at the end")
         cells.append(_interval(row, "best_strength_spearman", 1, 2))
         cells.append(row["law"])
@@ -134,20 +130,20 @@ def table(rows: list[dict[str, Any]], plan: Layout) -> str:
         f"Every regime; changes in {plan.unit.change} against λ = 0. Intervals are over seeds: "
         "those of ρ hold for all rows at once, the others are 95 %, each by itself"
     )
-    return tables.html(header, body, len(keys) + 1, caption)
+    return tables.Table(header, body, len(keys) + 1, caption)
 
 
-def _interval(row: dict[str, Any], name: str, scale: float, digits: int) -> str:
-    ends = (
-        np.nan if row[f"{name}{e}"] is None else row[f"{name}{e}"] for e in ("", "_low", "_high")
-    )
-    return tables.interval(*ends, scale, digits)
-
-
-def _plain(row: dict[str, Any], name: str, plan: Layout) -> str:
-    """A change and its interval without a mark: by itself none of many is a finding."""
-    value, low, high = (
-        format.number(row[f"{name}{e}"] * plan.unit.scale, plan.unit.digits, True)
+def _interval(row: dict[str, Any], name: str, scale: float, digits: int) -> tables.Cell:
+    numbers = (
+        float("nan") if row[f"{name}{e}"] is None else row[f"{name}{e}"]
         for e in ("", "_low", "_high")
     )
-    return f'{value} <span class="ci">[{low}, {high}]</span>'
+    return tables.interval(*numbers, scale, digits)
+
+
+def _plain(row: dict[str, Any], name: str, plan: Layout) -> tables.Cell:
+    """A change and its interval without a mark: by itself none of many is a finding."""
+    value, low, high = (row[f"{name}{e}"] for e in ("", "_low", "_high"))
+    scale, digits = plan.unit.scale, plan.unit.digits
+    ends = tables.ends(*(v if v is None else v * scale for v in (low, high)), digits)
+    return tables.Cell(format.number(value * scale, digits, True), ends)

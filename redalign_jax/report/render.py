@@ -2,7 +2,9 @@
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -10,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from redalign_jax.report.style import STYLE
+from redalign_jax.runtime import workdir
 
 WIDE, NARROW = 7.2, 3.7  # inches: a page of a paper, a phone
 DPI = 220
@@ -51,6 +54,14 @@ def render(chart: Chart) -> Drawn:
         svg = {"format": "svg", "metadata": {"Date": None, "Creator": None}}
         png = {"format": "png", "dpi": DPI, "metadata": {"Software": None}}
         return Drawn(chart, _bytes(wide, **svg), _bytes(narrow, **svg), _bytes(wide, **png))
+
+
+def save(folder: Path, drawn: Sequence[Drawn]) -> None:
+    """Writes `figures/*.svg` and `figures/*.png` into a workdir."""
+    for one in drawn:
+        stem = folder / "figures" / one.chart.name
+        for suffix, picture in ((".svg", one.wide), (".png", one.png)):
+            workdir.write(stem.with_suffix(suffix), partial(Path.write_bytes, data=picture))
 
 
 def laid_out(figure: Figure) -> Figure:

@@ -1,17 +1,19 @@
 """What was found, in words: a headline and its reasons, generated from the numbers."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from redalign_jax.analysis import simultaneous, strengths
 from redalign_jax.report import format
 from redalign_jax.report.facets import Layout
-from redalign_jax.report.findings import Findings
+
+if TYPE_CHECKING:
+    from redalign_jax.report.findings import Findings
 
 FEW = 4  # encoders that a headline can name
-Where = Callable[[pd.DataFrame], str]
+Where = Callable[[pd.DataFrame], str]  # rows of an axis → its values in words
 NOT_STOPPED = "; with early stopping, no gain is shown"
 
 
@@ -22,7 +24,7 @@ class Verdict(NamedTuple):
     reasons: list[str]
 
 
-def of(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdict:
+def of(plan: Layout, found: "Findings", trends: Sequence[dict[str, Any]]) -> Verdict:
     """The verdict on a sweep; undecided where intervals contain 0."""
     if not len(plan.finished):
         return Verdict("Every run diverged: there is nothing to compare", [])
@@ -32,7 +34,7 @@ def of(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdi
             "One seed: changes without intervals, nothing is decided",
             [_largest(best, plan, "gain")],
         )
-    if plan.axis and not plan.panels:
+    if plan.along:
         return _along(plan, found, trends)
     return _counted(plan, found)
 
@@ -47,20 +49,21 @@ def costs(best: pd.DataFrame) -> pd.Series:
     return best["change_at_max_p"] <= simultaneous.LEVEL
 
 
-def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdict:
+def _along(plan: Layout, found: "Findings", trends: Sequence[dict[str, Any]]) -> Verdict:
     """Along a numeric task axis, averaged over encoders."""
     short = format.short_name(plan.axis)
     best = found.mean.sort_values(plan.axis)
 
-    def where(rows: pd.DataFrame) -> str:
-        return _where(rows[plan.axis].tolist(), plan.values, short)
+    def places(rows: pd.DataFrame) -> str:
+        return where(rows[plan.axis].tolist(), plan.values, short)
 
     gains = best[helps(best)]
     every = f"every {format.long_name(plan.axis)}"
     if not len(gains):
         headline = f"No gain from alignment is shown at any {format.long_name(plan.axis)}"
     else:
-        headline = f"Alignment helps at {every if len(gains) == len(plan.values) else where(gains)}"
+        shown = every if len(gains) == len(plan.values) else places(gains)
+        headline = f"Alignment helps at {shown}"
     reasons = []
     trend = trends[0] if trends else None
     if trend:
@@ -73,7 +76,7 @@ def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> V
             f"{format.value(trend['values'][-1])}; Spearman's rank correlation {known}."
         )
     top = best.loc[best["held_out_gain"].idxmax()]
-    shown = f"shown at {where(gains)}" if len(gains) else "nowhere shown to be above 0"
+    shown = f"shown at {places(gains)}" if len(gains) else "nowhere shown to be above 0"
     reasons.append(
         f"Gain: {shown}; largest at {short} = {format.value(top[plan.axis])}, "
         f"{change(top, 'held_out_gain', plan)} (mean over encoders, at a λ* that the other seeds "
@@ -81,10 +84,10 @@ def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> V
     )
     if len(found.stopped_mean):
         left = found.stopped_mean[helps(found.stopped_mean)].sort_values(plan.axis)
-        reasons.append(_stopped_along(plan, left, where))
+        reasons.append(_stopped_along(plan, left, places))
         left = gains[gains[plan.axis].isin(left[plan.axis])]
         if 0 < len(left) < len(gains):
-            headline += f"; with early stopping, a gain is shown only at {where(left)}"
+            headline += f"; with early stopping, a gain is shown only at {places(left)}"
         elif len(gains) and not len(left):
             headline += NOT_STOPPED
     if trend and trend["spearman_low"] > 0:
@@ -97,37 +100,37 @@ def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> V
         strongest = "the strongest λ trained so far"
     if len(harmed):
         reasons.append(
-            f"Too strong: {strongest} harms at {where(harmed)}; most at {short} = "
+            f"Too strong: {strongest} harms at {places(harmed)}; most at {short} = "
             f"{format.value(worst[plan.axis])}, {change(worst, 'change_at_max', plan)}."
         )
     else:
         reasons.append(f"Too strong: no loss is shown at {strongest}.")
     reasons += _imbalance(found.best, plan)
     if len(found.fused):
-        reasons.append(_fused_along(plan, found.fused.sort_values(plan.axis), where))
+        reasons.append(_fused_along(plan, found.fused.sort_values(plan.axis), places))
     return Verdict(headline, reasons)
 
 
-def _stopped_along(plan: Layout, left: pd.DataFrame, where: Where) -> str:
+def _stopped_along(plan: Layout, left: pd.DataFrame, places: Where) -> str:
     found = "no gain is shown"
     if len(left):
         top = left.loc[left["held_out_gain"].idxmax()]
-        found = f"a gain is shown at {where(left)}, at most {change(top, 'held_out_gain', plan)}"
+        found = f"a gain is shown at {places(left)}, at most {change(top, 'held_out_gain', plan)}"
     return (
         f"Early stopping: with every encoder read at its best validation step, at λ = 0 as well, "
         f"{found}."
     )
 
 
-def _fused_along(plan: Layout, best: pd.DataFrame, where: Where) -> str:
+def _fused_along(plan: Layout, best: pd.DataFrame, places: Where) -> str:
     gains, harmed = best[helps(best)], best[costs(best)]
-    found = f"gains at {where(gains)}" if len(gains) else "is nowhere shown to gain"
+    found = f"gains at {places(gains)}" if len(gains) else "is nowhere shown to gain"
     if len(harmed):
-        found += f", and loses at λ = {format.value(plan.strengths[-1])} at {where(harmed)}"
+        found += f", and loses at λ = {format.value(plan.strengths[-1])} at {places(harmed)}"
     return f"Fused: a linear probe on all embeddings together {found}."
 
 
-def _where(some: list, every: list, name: str) -> str:
+def where(some: list, every: list, name: str) -> str:
     """Values of an axis in words: "R ≥ 5", "R = 0, 3 and 8"."""
     text = [format.value(v) for v in some]
     if len(some) == len(every):
@@ -144,20 +147,20 @@ def _where(some: list, every: list, name: str) -> str:
     return f"{name} = {format.listed(text)}"
 
 
-def _counted(plan: Layout, found: Findings) -> Verdict:
+def _counted(plan: Layout, found: "Findings") -> Verdict:
     """Over all tasks and encoders."""
     best = found.best
     gains, harmed = best[helps(best)], best[costs(best)]
     named = len(best) <= FEW and best["subject"].nunique() == len(best)
     if not len(gains):
         headline = "No gain from alignment is shown"
-        headline += f" for {_names(best)}" if named else ""
+        headline += f" for {names(best)}" if named else ""
     elif named and len(gains) < len(best):
         headline = (
-            f"Alignment helps {_names(gains)} but is not shown to help {_names(best[~helps(best)])}"
+            f"Alignment helps {names(gains)} but is not shown to help {names(best[~helps(best)])}"
         )
     elif named:
-        headline = f"Alignment helps {_names(gains)}"
+        headline = f"Alignment helps {names(gains)}"
     else:
         headline = f"Alignment helps in {len(gains)} of {len(best)} cases"
     reasons = [] if named else [f"A case is one encoder of one task; there are {len(best)}."]
@@ -175,7 +178,7 @@ def _counted(plan: Layout, found: Findings) -> Verdict:
         worst = best.loc[best["change_at_max"].idxmin()]
         reasons.append(
             f"Too strong: λ = {format.value(worst['strongest'])} harms {len(harmed)} of "
-            f"{len(best)}; most {_case(worst, plan)}, {change(worst, 'change_at_max', plan)}."
+            f"{len(best)}; most {case(worst, plan)}, {change(worst, 'change_at_max', plan)}."
         )
     else:
         reasons.append("Too strong: no loss is shown at the strongest setting.")
@@ -195,7 +198,8 @@ def _fused(plan: Layout, best: pd.DataFrame) -> str:
     return f"{who} {found}; at the strongest λ, {change(best.iloc[0], 'change_at_max', plan)}."
 
 
-def _names(rows: pd.DataFrame) -> str:
+def names(rows: pd.DataFrame) -> str:
+    """The encoders of these rows, listed."""
     return format.listed([format.shorten(str(name), 24) for name in rows["subject"]])
 
 
@@ -206,7 +210,7 @@ def _largest(best: pd.DataFrame, plan: Layout, column: str) -> str:
         "" if len(best) > 1 or column == "gain" or helps(best).any() else ", not shown to be one"
     )
     return (
-        f"The largest {what}{shown}: {_case(top, plan)}, {change(top, column, plan)}; "
+        f"The largest {what}{shown}: {case(top, plan)}, {change(top, column, plan)}; "
         f"λ* = {format.value(top['best_strength'])}."
     )
 
@@ -227,12 +231,13 @@ def _imbalance(best: pd.DataFrame, plan: Layout) -> list[str]:
     more = f" (balanced accuracy {balanced[0]})" if balanced else ""
     return [
         f"Imbalance: in {len(low)} of {len(best)} cases the accuracy at λ = 0 is less than a point "
-        f"above that of always naming the most frequent class; {_case(worst, plan)} has {base}"
+        f"above that of always naming the most frequent class; {case(worst, plan)} has {base}"
         f"{more}, the most frequent class alone {majority}."
     ]
 
 
-def _case(row: pd.Series, plan: Layout) -> str:
+def case(row: pd.Series, plan: Layout) -> str:
+    """An encoder and its task: "kar (labels = 100)"."""
     keys = ([plan.axis] if plan.axis else []) + plan.panels
     task = " · ".join(format.setting(k, row[k]) for k in keys)
     return f"{row['subject']} ({task})" if task else str(row["subject"])

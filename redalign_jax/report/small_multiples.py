@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from redalign_jax.report import style
 from redalign_jax.report.format import shorten
 from redalign_jax.report.style import CHARACTER, TOGETHER, Look, fitting
 
@@ -180,13 +181,8 @@ def _name_lines(ax: Axes, panel: Panel, frame: Frame) -> None:
             (1.01, place),
             xycoords="axes fraction",
             va="center",
-            color=_readable(line.look.colour),
+            color=style.dark(line.look.colour),
         )
-
-
-def _readable(colour: str) -> str:
-    """A colour of a line, darkened for text on white."""
-    return "#" + "".join(f"{int(int(colour[i : i + 2], 16) * 0.75):02x}" for i in (1, 3, 5))
 
 
 def _drawn(look: Look) -> dict[str, Any]:

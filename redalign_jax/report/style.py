@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -88,3 +88,18 @@ def fitting(labels: Sequence[str], width: float) -> range:
     """Which of evenly spaced labels to show, so that they do not touch within `width` inches."""
     longest = max(map(len, labels))
     return range(0, len(labels), math.ceil(len(labels) * (longest * CHARACTER + 0.06) / width))
+
+
+def luminance(colour: Any) -> float:
+    """Relative luminance of WCAG 2, in [0, 1]."""
+    parts = matplotlib.colors.to_rgb(colour)
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def dark(colour: Any) -> str:
+    """A colour of a line, darkened until text in it is legible on white, 4.5:1."""
+    parts = matplotlib.colors.to_rgb(colour)
+    while 1.05 / (luminance(parts) + 0.05) < 4.6:  # hex digits round
+        parts = tuple(0.95 * v for v in parts)
+    return matplotlib.colors.to_hex(parts)

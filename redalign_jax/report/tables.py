@@ -1,8 +1,7 @@
-"""Tables of the page, as HTML."""
+"""Tables of the page."""
 
 from collections.abc import Sequence
-from html import escape
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,29 +12,28 @@ from redalign_jax.report.facets import Layout
 from redalign_jax.report.findings import Findings
 
 
-def html(header: Sequence[str], rows: Sequence[Sequence[str]], names: int, caption: str) -> str:
-    """A table in a container that scrolls by itself.
+class Cell(NamedTuple):
+    """A number of a table, its interval, and a mark (class, sign); None leaves no room for one."""
 
-    Args:
-      header: texts.
-      rows: cells, as HTML.
+    text: str
+    ends: str = ""
+    mark: tuple[str, str] | None = None
+
+
+class Table(NamedTuple):
+    """A table of the page.
+
+    Attributes:
+      header: a name per column.
+      rows: texts or cells.
       names: how many leading columns say what a row is.
       caption: text.
     """
-    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in header)
-    body = "\n".join(
-        "<tr>"
-        + "".join(f'<th scope="row">{c}</th>' for c in row[:names])
-        + "".join(f"<td>{c}</td>" for c in row[names:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<p class="note">{escape(caption)}</p>\n'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-        f"\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody></table></div>"
-    )
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str | Cell]]
+    names: int
+    caption: str
 
 
 UP, DOWN, NONE = ("up", "▲"), ("down", "▼"), ("none", "")
@@ -47,21 +45,22 @@ def interval(
     high: float,
     scale: float,
     digits: int,
-    shown_as: tuple[str, str] | None = None,
-) -> str:
-    """A change with its interval and a mark: ▲ above 0, ▼ below 0, unless `shown_as` says which."""
+    mark: tuple[str, str] | None = None,
+) -> Cell:
+    """A change with its interval and a mark: ▲ above 0, ▼ below 0, unless `mark` says which."""
     shown = format.number(value * scale, digits, True)
     if not np.isfinite(low):
-        return shown
-    ends = (format.number(v * scale, digits, True) for v in (low, high))
-    kind, mark = shown_as or (UP if low > 0 else DOWN if high < 0 else NONE)
-    return (
-        f'<span class="{kind}"><span class="mark">{mark}</span>{shown}</span> '
-        f'<span class="ci">[{", ".join(ends)}]</span>'
-    )
+        return Cell(shown)
+    mark = mark or (UP if low > 0 else DOWN if high < 0 else NONE)
+    return Cell(shown, ends(low * scale, high * scale, digits), mark)
 
 
-def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
+def ends(low: float, high: float, digits: int, sign: bool = True) -> str:
+    """An interval: "[+1.2, +5.0]"."""
+    return f"[{format.number(low, digits, sign)}, {format.number(high, digits, sign)}]"
+
+
+def best(results: pd.DataFrame, plan: Layout, found: Findings) -> Table:
     """Every task and encoder: where it starts, its best strength, what that brings."""
     keys = [*([plan.axis] if plan.axis else []), *plan.panels, "subject"]
     table, stopped = found.best, found.stopped
@@ -83,35 +82,33 @@ def best(results: pd.DataFrame, plan: Layout, found: Findings) -> str:
     header += ["change at the strongest λ", "p of it", "verdict"]
     rows = []
     for row in table.to_dict("records"):
-        cells = [escape(format.setting(k, row[k]).split(" = ")[-1]) for k in keys[:-1]]
-        cells.append(escape(str(row["subject"])))
+        cells = [format.setting(k, row[k]).split(" = ")[-1] for k in keys[:-1]]
+        cells.append(str(row["subject"]))
         for column in ("base", "limit", *beside):
             if column in row:
                 cells.append(format.number(row[column] * unit.scale, unit.digits) + unit.suffix)
-        star = format.value(row["best_strength"])
-        if row["seeds"] > 1:
-            ends = (format.value(row[f"best_strength_{e}"]) for e in ("low", "high"))
-            star += f' <span class="ci">[{", ".join(ends)}]</span>'
-        cells.append(star)
+        near = (format.value(row[f"best_strength_{e}"]) for e in ("low", "high"))
+        near = f"[{', '.join(near)}]" if row["seeds"] > 1 else ""
+        cells.append(Cell(format.value(row["best_strength"]), near))
         for name, p, early, kind in (
             ("held_out_gain", "gain_p", "", UP),
             ("held_out_gain", "gain_p", "_early", UP),
             ("change_at_max", "change_at_max_p", "", DOWN),
         ):
             if f"{name}{early}" in row:
-                ends = (row[f"{name}{end}{early}"] for end in ("", "_low", "_high"))
+                numbers = (row[f"{name}{end}{early}"] for end in ("", "_low", "_high"))
                 kind = kind if row[f"{p}{early}"] <= simultaneous.LEVEL else NONE
-                cells.append(interval(*ends, unit.scale, unit.digits, kind))
+                cells.append(interval(*numbers, unit.scale, unit.digits, kind))
                 cells.append(conclusions.p_value(row[f"{p}{early}"]))
         rows.append([*cells, row["verdict"]])
     caption = (
         f"Changes in {unit.change} against λ = 0, each with its 95 % interval over seeds; p counts "
         "everything that this page asks"
     )
-    return html(header, rows, len(keys), caption)
+    return Table(header, rows, len(keys), caption)
 
 
-def directed(results: pd.DataFrame, plan: Layout) -> str:
+def directed(results: pd.DataFrame, plan: Layout) -> Table:
     """Every setting in which encoders had strengths of their own: what it does to each."""
     role = differences.columns(results)
     own = [c for c in role.strengths if c != "strength"]
@@ -124,21 +121,19 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
     rows = []
     for values, group in curve.groupby(keys, sort=False):
         rows_of = {row["subject"]: row for row in group.to_dict("records")}
-        cells = [
-            escape(format.setting(k, v).split(" = ")[-1]) for k, v in zip(keys, values, strict=True)
-        ]
+        cells = [format.setting(k, v).split(" = ")[-1] for k, v in zip(keys, values, strict=True)]
         for encoder in plan.encoders:
             row = rows_of.get(encoder)
             if not row:
                 cells.append("–")
                 continue
-            ends = (row[f"change{end}"] for end in ("", "_low", "_high"))
+            numbers = (row[f"change{end}"] for end in ("", "_low", "_high"))
             kind = UP if row["sure_low"] > 0 else DOWN if row["sure_high"] < 0 else NONE
-            cells.append(interval(*ends, plan.unit.scale, plan.unit.digits, kind))
+            cells.append(interval(*numbers, plan.unit.scale, plan.unit.digits, kind))
         rows.append(cells)
     names = [format.short_name(k) for k in keys[: -len(own)]]
     names += [f"λ of {c.removeprefix('strength_')}" for c in own]
-    return html(
+    return Table(
         [*names, *plan.encoders],
         rows,
         len(keys),
@@ -147,7 +142,7 @@ def directed(results: pd.DataFrame, plan: Layout) -> str:
     )
 
 
-def diverged(results: pd.DataFrame) -> str:
+def diverged(results: pd.DataFrame) -> Table:
     """In how many runs an encoder diverged, at every setting where one did."""
     role = differences.columns(results)
     settings = [*role.others, *role.strengths]
@@ -156,13 +151,7 @@ def diverged(results: pd.DataFrame) -> str:
     rows = []
     for values, group in runs.groupby(settings, sort=False, dropna=False):
         if group.any():
-            cells = ["–" if pd.isna(v) else escape(format.value(v)) for v in values]
+            cells = ["–" if pd.isna(v) else format.value(v) for v in values]
             rows.append([*cells, f"{int(group.sum())} of {len(group)}"])
     header = [format.short_name(c) for c in settings]
-    return html([*header, "diverged runs"], rows, len(settings), "Diverged runs by setting")
-
-
-def pairs(values: dict[str, Any]) -> str:
-    """Names and values as a description list."""
-    items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in values.items())
-    return f"<dl>{items}</dl>"
+    return Table([*header, "diverged runs"], rows, len(settings), "Diverged runs by setting")

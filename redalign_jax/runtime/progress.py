@@ -33,10 +33,18 @@ class Progress:
       runs: their number.
       show: False shows nothing; None a bar on a terminal and lines elsewhere; True always a bar.
       done: run-steps that an earlier process has trained.
+      what: is trained, for jobs that train several things one after the other.
     """
 
-    def __init__(self, total: int, runs: int, show: bool | None = None, done: int = 0) -> None:
-        self.total, self.runs, self.done = total, runs, done
+    def __init__(
+        self,
+        total: int,
+        runs: int,
+        show: bool | None = None,
+        done: int = 0,
+        what: str = "runs",
+    ) -> None:
+        self.total, self.runs, self.done, self.what = total, runs, done, what
         self._bar: tqdm | None = None
         self._lines = show is None and not sys.stderr.isatty()
         self._show_bar = show is not False and not self._lines
@@ -52,12 +60,12 @@ class Progress:
             self._bar = tqdm(
                 total=self.total,
                 initial=self.done,
-                desc=f"{self.runs:,} runs",
+                desc=f"{self.runs:,} {self.what}",
                 unit_scale=True,
                 bar_format=BAR,
             )
         elif self._lines:
-            self._say(f"{self.runs:,} runs, {self.total:,} run-steps{earlier}")
+            say(f"{self.runs:,} {self.what}, {self.total:,} run-steps{earlier}")
         return self
 
     def __exit__(
@@ -73,7 +81,7 @@ class Progress:
             mean = (self.done - self._before) / max(took - self._compiling, 1e-9)
             ended = "done" if kind is None else f"stopped at {self._part()}"
             compiling = f", {span(self._compiling)} of it compiling" if self._compiling >= 1 else ""
-            self._say(f"{ended} after {span(took)}{compiling}; {mean:,.0f} run-steps/s")
+            say(f"{ended} after {span(took)}{compiling}; {mean:,.0f} run-steps/s")
 
     @property
     def rate(self) -> float:
@@ -116,7 +124,7 @@ class Progress:
         elif self._lines and self.done < self.total:
             waited, more = now - self._said, self.done - self._said_done
             if waited >= SILENT or (waited >= QUIET and more >= 0.1 * self.total):
-                self._say(
+                say(
                     f"{self._part()}, {self.done:,} of {self.total:,} run-steps"
                     f"{self._speed()}, {self._left()}"
                 )
@@ -127,10 +135,7 @@ class Progress:
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
         elif self._lines:
-            self._say(line)
-
-    def _say(self, line: str) -> None:
-        print(f"redalign_jax: {line}", file=sys.stderr, flush=True)
+            say(line)
 
     def _part(self) -> str:
         return f"{100 * self.done // max(self.total, 1)} %"
@@ -141,6 +146,12 @@ class Progress:
     def _left(self) -> str:
         left = max(self.total - self.done, 0) / max(self.rate, 1e-9)
         return f"{span(left)} left"
+
+
+def say(line: str, show: bool | None = None) -> None:
+    """A line for people, unless `show` is False."""
+    if show is not False:
+        print(f"redalign_jax: {line}", file=sys.stderr, flush=True)
 
 
 def span(seconds: float) -> str:

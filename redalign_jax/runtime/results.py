@@ -19,6 +19,7 @@ RESULTS, CURVES, DECOMPOSITION = "results", "curves", "decomposition"
 SHAPE = b"redalign"  # where a parquet file says what its rows and columns are
 TEXTS = ("subject", "metric", "first", "second", "method")  # columns of texts, whatever they say
 BALANCED = "balanced"  # the column that marks runs of the balanced mechanism
+SHUFFLED = "shuffled"  # the column that marks runs whose partners are shuffled
 
 
 def strength_columns(

@@ -79,17 +79,9 @@ def run(
             logging.info("%s is finished; its results are read", folder)
         else:
             runner.train(config, folder, groups, asked, progress, keep)
-        if config.log.tensorboard:
-            processes.agree(lambda: _event_files(folder))
         for part in (shards.FOLDER, checkpoint.FOLDER):  # no longer needed
             processes.agree(lambda part=part: shutil.rmtree(folder / part, ignore_errors=True))
     return results.read(folder)
-
-
-def _event_files(folder: Path) -> None:
-    from redalign_jax.report import tensorboard  # its protocol buffers take a while to import
-
-    tensorboard.write(folder, results.read(folder), results.read(folder, results.CURVES))
 
 
 rooms.callable_package(__name__)

@@ -174,7 +174,7 @@ def load(block: Block) -> Inputs:
         c = block.units[row][0]
         if c not in block.tasks:
             block.tasks[c] = block.group.cells[c].load()
-        local[row] = grid.arrays(block.tasks[c])
+        local[row] = block.group.arrays(block.group.cells[c], block.tasks[c])
     return Inputs(
         jax.tree.map(lambda a: processes.place(sharding, a), hyper),
         processes.place(sharding, seeds),

@@ -16,10 +16,14 @@ from redalign_jax.alignment.posterior import SCARCE
 from redalign_jax.data import Load, Source, identity, notes
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
+from redalign_jax.runtime import results
 from redalign_jax.sweep.program import Shape
-from redalign_jax.task import Task
-from redalign_jax.training.loop import Data
+from redalign_jax.task import Split, Task
+from redalign_jax.training.loop import Data, Order
 from redalign_jax.training.model import Hyper, ModelSpec
+
+# columns of a cell that say nothing of its data
+NO_AXIS = ("embed_dim", "seed", results.SHUFFLED)
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Cell:
       source: gives the task, of the seed.
       seed: of samples, splits, init and batches.
       embedding: dimensions of the embedding.
+      shuffled: whether its pairs are of rows that do not belong together.
     """
 
     place: int
@@ -39,6 +44,7 @@ class Cell:
     source: Source
     seed: int
     embedding: int
+    shuffled: bool = False
 
     def load(self) -> Task:
         """The task."""
@@ -54,22 +60,40 @@ class Group:
       example: one task's arrays.
       cells: the tasks.
       settings: numbers of its settings; None for all of the grid.
+      shuffled: whether pairs are of rows that do not belong together.
     """
 
     model: ModelSpec
     example: Data
     cells: list[Cell] = field(default_factory=list)
     settings: list[int] | None = None
+    shuffled: bool = False
+
+    def arrays(self, cell: Cell, task: Task) -> Data:
+        """What of a cell's task goes to the device."""
+        return arrays(task, cell.seed if self.shuffled else None)
 
     def numbers(self, count: int) -> np.ndarray:
         """Its settings' numbers, of a grid of `count` settings."""
         return np.arange(count) if self.settings is None else np.array(self.settings)
 
 
-def arrays(task: Task) -> Data:
-    """What of a task goes to the device."""
+def arrays(task: Task, shuffled: int | None = None) -> Data:
+    """What of a task goes to the device; `shuffled` is the seed of its partners' order."""
     zero = None if task.classes else np.float32((0.0 - task.target_mean) / task.target_scale)
-    return Data(task.train, task.valid, task.test, zero)
+    own = None if shuffled is None else order(task, shuffled)
+    return Data(task.train, task.valid, task.test, zero, own)
+
+
+def order(task: Task, seed: int) -> Order:
+    """Rows of every modality in an order of its own, drawn by seed."""
+    rng = np.random.default_rng([seed, 1])
+
+    def permuted(split: Split) -> np.ndarray:
+        n = len(split.x[0])
+        return np.stack([rng.permutation(n) for _ in task.modalities]).astype(np.int32)
+
+    return Order(permuted(task.train), permuted(task.valid))
 
 
 def build_model(config: ConfigDict, task: Task, embedding: int) -> ModelSpec:
@@ -147,14 +171,20 @@ def _check_task(config: ConfigDict, task: Task) -> None:
 
 
 def cells(config: ConfigDict, load: Load | None = None) -> list[Cell]:
-    """All tasks of the grid, in the order of the results; `load` as of `config.points`."""
+    """All tasks of the grid, in the order of the results; shuffled ones after all others.
+
+    `load` as of `config.points`.
+    """
     seeds = range(config.sweep.first_seed, config.sweep.first_seed + config.sweep.seeds)
     sizes = config.encoder.embed_dim
     found = []
-    for (columns, source), size in product(configs.points(config, load), sizes):
-        swept = {"embed_dim": size} if len(sizes) > 1 else {}
+    kinds = (False, True) if config.sweep.shuffled else (False,)
+    points = configs.points(config, load)
+    for shuffled, (columns, source), size in product(kinds, points, sizes):
+        own = {results.SHUFFLED: shuffled} if len(kinds) > 1 else {}
+        own |= {**columns, **({"embed_dim": size} if len(sizes) > 1 else {})}
         for seed in seeds:
-            found.append(Cell(len(found), {**columns, **swept, "seed": seed}, source, seed, size))
+            found.append(Cell(len(found), {**own, "seed": seed}, source, seed, size, shuffled))
     return found
 
 
@@ -170,24 +200,27 @@ def groups(config: ConfigDict, load: Load | None = None) -> list[Group]:
     """
     found: dict[Any, Group] = {}
     seen: dict[str, dict[str, Any]] = {}
-    first: Cell | None = None
+    last: tuple | None = None
     key = None
     for cell in cells(config, load):
-        if first is None or cell.source is not first.source or cell.embedding != first.embedding:
-            first = cell
+        what = (id(cell.source), cell.embedding, cell.shuffled)
+        if what != last:
+            last = what
             task = cell.load()
             _check_task(config, task)
-            axes = {n: v for n, v in cell.columns.items() if n not in ("embed_dim", "seed")}
-            identity.check_new(seen, axes, task)
-            model, example = build_model(config, task, cell.embedding), arrays(task)
+            axes = {n: v for n, v in cell.columns.items() if n not in NO_AXIS}
+            if not cell.shuffled:
+                identity.check_new(seen, axes, task)
+            model = build_model(config, task, cell.embedding)
+            example = arrays(task, cell.seed if cell.shuffled else None)
             shapes = jax.tree.map(lambda a: (a.shape, a.dtype.str), example)
             key = (model, tuple(jax.tree.leaves(shapes)))
-            found.setdefault(key, Group(model, example))
+            found.setdefault(key, Group(model, example, shuffled=cell.shuffled))
         found[key].cells.append(cell)
     if not config.sweep.balanced:
         return list(found.values())
-    last = len(configs.settings(config)) - 1
-    return [part for group in found.values() for part in _balanced(group, last)]
+    own = len(configs.settings(config)) - 1
+    return [part for group in found.values() for part in _balanced(group, own)]
 
 
 def _balanced(group: Group, last: int) -> tuple[Group, Group]:

@@ -33,18 +33,33 @@ from redalign_jax.training.model import (
 DIVERGED = 1e4
 
 
+class Order(NamedTuple):
+    """Which row of every modality stands beside which, where partners are shuffled.
+
+    Attributes:
+      train: (M, n) a permutation of the training rows per modality, for pairs to align.
+      valid: (M, n_valid) the same for the validation split, for what posteriors are weighed on.
+    """
+
+    train: Array
+    valid: Array
+
+
 class Data(NamedTuple):
     """A task's arrays on the device.
 
     Attributes:
       train, valid, test: the splits; targets of a regression are standardised.
       zero: where the zero of a regression's own units is on that scale, scalar; None for classes.
+      order: of shuffled partners; None where row i of every modality is about the same thing. Task
+        losses, validation scores and measures know nothing of it.
     """
 
     train: Split
     valid: Split
     test: Split
     zero: Array | None = None
+    order: Order | None = None
 
 
 class TrainSpec(NamedTuple):
@@ -209,9 +224,7 @@ def losses(
     apart = lost if diverged is None else diverged | lost
     align = alignment_losses(model, params, hyper, h, on, axis, apart, evidence)
     aligned = jnp.where(jnp.isnan(align), 0, align)
-    # Each encoder meets M − 1 partners: λ weighs their mean, whatever M.
-    partners = max(len(model.modalities) - 1, 1)
-    return jnp.sum(task) + jnp.sum(aligned) / partners, (task, align)
+    return jnp.sum(task) + jnp.sum(aligned), (task, align)
 
 
 def step(
@@ -305,6 +318,20 @@ def _share(rows: Array, shards: int) -> Array:
     return jax.lax.dynamic_slice_in_dim(rows, jax.lax.axis_index(devices.BATCH) * size, size, 1)
 
 
+def _weighed(model: ModelSpec, key: Array, data: Data, state: State, outputs: Array) -> Evidence:
+    """The evidence of (M, n) outputs on the validation split, or on `posterior.MOST` rows of it."""
+    rows = jnp.arange(len(data.valid.y))
+    if len(rows) > posterior.MOST:
+        rows = jax.random.permutation(jax.random.fold_in(key, 3), len(rows))[: posterior.MOST]
+    rows = jnp.broadcast_to(rows, (len(outputs), len(rows)))
+    if data.order is not None:
+        rows = jnp.take_along_axis(data.order.valid, rows, axis=1)
+    outputs = jax.vmap(lambda o, own: o[own])(outputs, rows)
+    return posterior.fit(
+        outputs, data.valid.y[rows], state.evidence.prior, model.classes, state.diverged
+    )
+
+
 def segment(
     model: ModelSpec,
     plan: TrainSpec,
@@ -337,11 +364,18 @@ def segment(
     pair_rows = None
     if pairs > labels and len(model.modalities) > 1:
         pair_rows = batches.indices(jax.random.fold_in(key, 2), pairs, plan.batch, first, steps)
+    elif data.order is not None:
+        pair_rows = label_rows
+
+    def pair(rows: Array) -> tuple[Array, ...]:
+        if data.order is None:
+            return tuple(x[rows] for x in data.train.x)
+        return tuple(x[own[rows]] for x, own in zip(data.train.x, data.order.train, strict=True))
 
     def body(state: State, now: tuple) -> tuple[State, tuple[Array, Array]]:
         count, rows, aligned = now
         labelled = Split(tuple(x[rows] for x in data.train.x), data.train.y[rows])
-        paired = None if aligned is None else tuple(x[aligned] for x in data.train.x)
+        paired = None if aligned is None else pair(aligned)
         return step(model, read, hyper, state, labelled, paired, count / plan.steps, axis)
 
     axis = devices.BATCH if plan.shards > 1 else None
@@ -361,9 +395,7 @@ def segment(
         best_step=jnp.where(better, first + steps, state.best_step),
     )
     if state.evidence is not None:
-        found = posterior.fit(
-            jnp.stack(outputs), data.valid.y, state.evidence.prior, model.classes, state.diverged
-        )
+        found = _weighed(model, key, data, state, jnp.stack(outputs))
         state = state._replace(evidence=found)
     return state, TrainMetrics(
         jnp.mean(task, axis=0), jnp.mean(align, axis=0), score, state.evidence

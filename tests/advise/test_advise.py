@@ -20,6 +20,8 @@ from redalign_jax.report import advice
 from redalign_jax.runtime import workdir
 from redalign_jax.task import Split, Task
 
+pytestmark = pytest.mark.slow
+
 MODALITIES = ("a", "b")
 OPTIONS = cross_validate.candidates(MODALITIES)
 DEFAULT = OPTIONS.index((16.0, 16.0))
@@ -223,6 +225,12 @@ def test_advice_never_sees_the_other_splits_and_a_sweep_accepts_it(tmp_path, mon
         if row["verdict"] != decide.ALIGN:
             assert row["strength"] == 0
             assert row["strength_interval"] is row["expected_gain_interval"] is None
+    pilot = first["pilot"]
+    for name, gains in pilot["gains"].items():  # what was tried is told of undecided ones too
+        for gain, ends in zip(gains, pilot["gain_intervals"][name], strict=True):
+            assert ends is None or ends[0] <= gain <= ends[1]
+        assert pilot["gain_intervals"][name][0] == [0, 0]
+        assert pilot["measured"][name] is None or len(pilot["measured"][name]) == 3
 
     load = data.load
 

@@ -17,6 +17,8 @@ from redalign_jax.sweep import grid
 from redalign_jax.task import Split
 from redalign_jax.training import loop
 
+pytestmark = pytest.mark.slow
+
 
 def over_devices(loss):
     """`loss` of two devices' parts and its gradients, summed as training does."""

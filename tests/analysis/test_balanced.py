@@ -9,6 +9,8 @@ from redalign_jax import report, sweep
 from redalign_jax.analysis import balanced
 from redalign_jax.config import BALANCED, BALANCED_OBJECTIVE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -7,6 +7,8 @@ from redalign_jax.data import SOURCES
 from redalign_jax.data.__main__ import NAMES
 from redalign_jax.data.sources import multibench
 
+pytestmark = pytest.mark.slow
+
 
 def test_prepares_once_and_says_what_there_is(tmp_path):
     for _ in range(2):

@@ -13,6 +13,8 @@ from redalign_jax.encoders import CNN, MLP
 from redalign_jax.errors import UserError
 from redalign_jax.sweep import grid
 
+pytestmark = pytest.mark.slow
+
 
 def reference(params, image):
     """One image (h, w, c) through a CNN, in float64, one convolution at a time."""

@@ -189,6 +189,7 @@ INPUT = ("modalities", "numbers", "input")
         ((*INPUT, "kind"), "sequence", "no sequence is of shape"),
         ((*INPUT, "dtype"), "object", "of no kind"),
         ((*INPUT, "standardised"), False, "belongs to no encoder"),
+        ((*INPUT, "transform"), "exec", "no such transform"),
         ((*INPUT, "vocabulary"), 3, "vocabularies do not fit"),
         (("classes", "names"), ["a"], "its classes are none"),
         (("classes", "dtype"), "O", "its classes are none"),
@@ -254,7 +255,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
 
 def test_stablehlo_runs_where_redalign_is_not(tmp_path):
     """Any number of rows in the user's units; levels, texts and sequences too."""
-    model = fitted.model("numbers", "levels", "words", "sounds")
+    model = fitted.model("numbers", "counts", "levels", "words", "sounds")
     for name in model.encoders:
         x = fitted.rows(name)
         x = x.astype(np.float32) if x.dtype == np.float64 else x

@@ -35,6 +35,15 @@ def test_an_mlp_is_what_float64_says():
     assert model.score("numbers", x, pd.Series(y)) == model.score("numbers", x, y[:, None]) == 0.75
 
 
+def test_counts_are_transformed_as_in_training():
+    model, x = fitted.model("counts"), fitted.rows("counts")
+    z = np.log1p(x)
+    z = (z - z[:30].mean(0)) / z[:30].std(0)
+    params = model.encoders["counts"].params
+    h = dense(np.maximum(dense(z, params["encoder"], "Dense_0"), 0), params["encoder"], "Dense_1")
+    np.testing.assert_allclose(model.embed("counts", x.astype(int)), h, rtol=1e-4, atol=1e-4)
+
+
 def test_a_regression_answers_in_the_users_units():
     model, x = fitted.model("numbers", class_names=None), fitted.rows("numbers")
     encoder = model.encoders["numbers"]
@@ -122,13 +131,14 @@ BAD = np.where(np.arange(160).reshape(40, 4) == 89, np.nan, X)
 @pytest.mark.parametrize(
     ("name", "x", "message"),
     [
-        ("sound", X, "no modality 'sound'; there are numbers, levels, words"),
+        ("sound", X, "no modality 'sound'; there are numbers, counts, levels"),
         ("numbers", X[:, :3], r"rows of shape \(3,\), but its encoder was trained on \(4,\)"),
         ("numbers", X[0], r"rows of shape \(\)"),
         ("numbers", X[0, 0], "give rows"),
         ("numbers", "vision.npy", "give rows"),
         ("numbers", BAD, r"nan in row 22 \(counted from 0\) is not a finite"),
         ("numbers", X * 1e40, "not a finite float32"),
+        ("counts", X - 2e3, "a number below 0 in row 0, of which no log1p"),
         ("numbers", X.astype(str), "not numbers"),
         ("numbers", X + 1j, "not numbers"),
         ("numbers", [[1, 2, 3, 4], [5]], "'numbers' is no array"),
@@ -146,7 +156,7 @@ BAD = np.where(np.arange(160).reshape(40, 4) == 89, np.nan, X)
     ],
 )
 def test_rows_that_cannot_be_read_are_one_line(name, x, message):
-    model = fitted.model("numbers", "levels", "words")
+    model = fitted.model("numbers", "counts", "levels", "words")
     with pytest.raises(UserError, match=message) as error:
         model.embed(name, x)
     assert "\n" not in str(error.value)

@@ -18,9 +18,12 @@ _TEXTS = RNG.integers(1, 30, (40, 6)).astype(np.int32) * (
 )
 _SOUNDS = RNG.normal(5, 2, (40, 5, 3)) * (np.arange(5) < RNG.integers(1, 6, (40, 1)))[..., None]
 
+_COUNTS = np.floor(np.exp(RNG.normal(3, 2, (40, 4))))
+
 # name: (kind, 40 rows as a user has them, module)
 KINDS = {
     "numbers": ("vector", 1e3 + 7 * RNG.normal(size=(40, 4)), MLP((8,), 5, "tanh")),
+    "counts": ("vector", _COUNTS, MLP((8,), 5)),
     "levels": ("image", _LEVELS, CNN((4,), 5)),
     "pictures": ("image", RNG.normal(2, 3, (40, 8, 8, 2)), ViT(4, 8, 1, 2, 5)),
     "words": ("tokens", _TEXTS.astype(np.int32), Bag(30, 8, 5)),
@@ -32,9 +35,11 @@ KINDS = {
 @functools.cache
 def parts(name, outputs):
     kind, x, module = KINDS[name]
+    transform = "log1p" if name == "counts" else ""
+    x = np.log1p(x) if transform else x
     scale = scaling.measure(x, kind, np.arange(30))
     ready = scaling.apply(x, kind, scale)[0]
-    read = inputs.of(kind, ready, scale, getattr(module, "vocabulary", 0))
+    read = inputs.of(kind, ready, scale, getattr(module, "vocabulary", 0), transform)
     rng = np.random.default_rng(len(name))
     shapes = architecture.shapes(module, MLP((), outputs), read)
     drawn = {part: rng.normal(0, 0.5, shape).astype(np.float32) for part, shape in shapes.items()}

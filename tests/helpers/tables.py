@@ -172,3 +172,31 @@ def decomposed(**changes) -> pd.DataFrame:
         value = values.get(name, 0.0)
         row |= {name: value, f"{name}_low": max(value - 0.05, 0), f"{name}_high": value + 0.05}
     return pd.DataFrame([row | changes])
+
+
+def advised(names=("vision", "text", "audio"), metric="accuracy"):
+    """What advice finds: one encoder to align, one undecided, one to leave alone."""
+    verdicts = dict(zip(names, ("align", "undecided", "do not align"), strict=True))
+    measured = dict(zip(names, ([0.06, 0.02, 0.1], [0.06, -0.184, 0.304], None), strict=True))
+    candidates = [[s] * 3 for s in (0.0, 2.0, 16.0)] + [[0.0, 16.0, 16.0]]
+    encoders = {}
+    for name, verdict in verdicts.items():
+        align = verdict == "align"
+        encoders[name] = {
+            "verdict": verdict,
+            "strength": 16.0 * align,
+            "strength_interval": [2.0, 16.0] if align else None,
+            "expected_gain": 0.06 if align else None,
+            "expected_gain_interval": [0.02, 0.1] if align else None,
+            "reasons": [f"What {name} tells, its partner tells too: not a heading."],
+        }
+    pilot = {"metric": metric, "labelled": 100, "folds": 10, "trainings": 80}
+    pilot["candidates"] = candidates
+    pilot["measured"] = measured
+    pilot["gains"] = {name: [0.0, 0.02, 0.06, None] for name in names}
+    ends = [[0.0, 0.0], [-0.03, 0.07], [-0.01, 0.13], None]
+    pilot["gain_intervals"] = dict.fromkeys(names, ends)
+    hyper = {"strength": [[0.0] * 3, [16.0, 0.0, 0.0]], "temperature": [1.0]}
+    hyper |= {"align_fraction": [0.5], "false_negative_weight": [0.9]}
+    config = {"modalities": list(names), "hyper": hyper}
+    return {"encoders": encoders, "pid": [], "pilot": pilot, "config": config}

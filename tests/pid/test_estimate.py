@@ -13,6 +13,8 @@ from redalign_jax.data.sources import redundancy_bits
 from redalign_jax.errors import UserError
 from redalign_jax.pid import checks, crossfit, discretise, intervals
 
+pytestmark = pytest.mark.slow
+
 N = 1200
 KEY = jax.random.key(0)
 FAST = {

@@ -9,13 +9,15 @@ import pytest
 from helpers import browser, tables
 
 from redalign_jax import report
+from redalign_jax.report import advice
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not browser.executable(), reason="chromium is not installed"),
 ]
 WIDTHS = (1280, 390)  # CSS pixels: a desktop, a phone
-PAGES = ("arrays", "redundancy", "law of two axes", "nasty names", "all diverged", "decomposition")
+PAGES = ("arrays", "redundancy", "law of two axes", "nasty names", "all diverged")
+ALL = (*PAGES, "decomposition", "advice")
 AXE = "axe-core@4.11.1"  # checks of accessibility, Mozilla Public Licence
 
 OUTSIDE = """
@@ -61,16 +63,18 @@ def pages(tmp_path_factory):
     """Name → path of a page."""
     folder, made = tmp_path_factory.mktemp("pages"), {}
     for name in PAGES:
-        if name == "decomposition":
-            (folder / name).mkdir()
-            about = json.dumps({"config": tables.CONFIG})
-            (folder / name / "config.json").write_text(about)
-            tables.decomposed().to_parquet(folder / name / "decomposition.parquet")
-        else:
-            results = tables.KINDS[name]()
-            tables.write(folder / name, results, tables.learning(results))
+        results = tables.KINDS[name]()
+        tables.write(folder / name, results, tables.learning(results))
         report.make(folder / name)
         made[name] = folder / name / "report.html"
+    about = {"config": tables.CONFIG}
+    alone = folder / "decomposition"
+    alone.mkdir()
+    (alone / "config.json").write_text(json.dumps(about))
+    tables.decomposed().to_parquet(alone / "decomposition.parquet")
+    report.make(alone)
+    made["decomposition"] = alone / "report.html"
+    made["advice"] = advice.make(folder, about, tables.advised((*tables.NASTY, "c")))
     return made
 
 
@@ -81,7 +85,7 @@ def tab():
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_page_is_whole_inside_the_window_and_legible(name, width, pages, tab):
     tab.open(pages[name], width)
     tab.run("document.querySelectorAll('details').forEach(e => { e.open = true; })")
@@ -119,7 +123,7 @@ def axe(tmp_path_factory):
         return archive.extractfile("package/axe.min.js").read().decode()
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", ALL)
 def test_axe_finds_nothing(name, pages, tab, axe):
     tab.open(pages[name], 390)
     tab.run(axe)

@@ -1,8 +1,8 @@
 """The report: what it says is what the numbers say, of any results, and it needs no other file."""
 
-import itertools
 import json
 import re
+from functools import partial
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import planted
+from helpers.legible import check
 from helpers.tables import CONFIG, KINDS, helps, learning, symmetric, table, with_redundancy, write
 from matplotlib import rc_context
-from matplotlib.text import Text
 from scipy import stats
 
 from redalign_jax import report
@@ -24,6 +24,7 @@ from redalign_jax.report import (
     facets,
     findings,
     format,
+    heatmap,
     law_figure,
     law_text,
     regime_map,
@@ -153,6 +154,37 @@ def test_headline_says_what_is_so():
     )
 
 
+def test_the_answer_comes_first_and_is_one_list_for_page_terminal_and_summary(tmp_path):
+    """What validation data choose leads; what only the last test scores show is hindsight."""
+    results = table(seeds=8, early=lambda task, encoder, _: 0.02 * (encoder == "a"))
+    summary = report.make(write(tmp_path / "w", results, learning(results)))
+    assert summary["headline"] == (
+        "Chosen on validation data, alignment helps a but is not shown to help b"
+    )
+    shown = Page((tmp_path / "w" / "report.html").read_text()).text
+    places = [shown.index(format.glued(one["text"])) for one in summary["findings"]]
+    assert places == sorted(places) and len(places) > 5
+    whens = [one["when"] for one in summary["findings"]]
+    assert whens == sorted(whens, key=["chosen", "hindsight", "published"].index)
+    assert "Alignment helps a and b" in summary["findings"][whens.index("hindsight")]["text"]
+    told = findings.text(summary).splitlines()
+    assert told[0] == summary["headline"]
+    assert told[1:] == [one["text"] for one in summary["findings"] if one["when"] == "chosen"]
+    (of_a,) = (line for line in told if line.startswith("a: "))
+    early = results[(results["metric"] == "early_accuracy") & (results["subject"] == "a")]
+    wide = early.pivot(index="seed", columns="strength", values="value")
+    chosen = float(of_a.rsplit("λ = ", 1)[1].rstrip("."))
+    assert f"{100 * (wide[chosen] - wide[0]).mean():+.1f} [" in of_a
+
+    along = KINDS["redundancy"]()
+    summary = report.make(write(tmp_path / "along", along, learning(along)))
+    assert summary["headline"].startswith("Chosen on validation data, alignment")
+    assert "at any redundancy R" in summary["headline"]
+    without = report.make(write(tmp_path / "without", table()))  # no learning curves
+    assert without["headline"].startswith("Alignment helps a and b")
+    assert {one["when"] for one in without["findings"]} == {"hindsight"}
+
+
 def paired(results, subject, strength):
     """(seeds,) changes in points, straight from the table."""
     rows = results[(results["metric"] == "accuracy") & (results["subject"] == subject)]
@@ -262,31 +294,16 @@ def test_text_of_figures_is_legible(kind, width):
     drawn = charts.all_of(results, learning(results), CONFIG, plan, found)
     drawn += [c for c in [law_figure.chart(summary["law"], plan)] if c]
     for chart in [*drawn, *regime_map.charts(summary["regimes"])]:
-        with rc_context(STYLE):
-            figure = render.laid_out(chart.draw(width))
-            renderer = figure.canvas.get_renderer()
-            figure.draw(renderer)
-            frame = figure.bbox
-            texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
-            assert all(t.get_fontsize() >= 8 for t in texts)
-            for ax in figure.axes:
-                if not ax.axison:
-                    continue
-                mine = [t for t in ax.texts if t.get_text()]
-                # ticks beyond the limits exist, but are not drawn
-                (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-                below = [t for t in ax.get_xticklabels() if left <= t.get_position()[0] <= right]
-                beside = [t for t in ax.get_yticklabels() if bottom <= t.get_position()[1] <= top]
-                for group in (mine, below, beside):
-                    group = [t for t in group if t.get_visible() and t.get_text()]
-                    boxes = [t.get_window_extent(renderer) for t in group]
-                    for box in boxes:
-                        assert box.x0 >= frame.x0 - 1 and box.x1 <= frame.x1 + 1, chart.name
-                    for one, other in itertools.combinations(boxes, 2):
-                        # a pixel of 100 to the inch is forgiven
-                        apart = min(one.x1, other.x1) - max(one.x0, other.x0) < 1
-                        apart |= min(one.y1, other.y1) - max(one.y0, other.y0) < 1
-                        assert apart, (chart.name, [t.get_text() for t in group])
+        check(chart, width)
+
+
+def test_numbers_of_a_map_stand_out_on_its_darkest_cells():
+    wide, narrow = np.array([-5.0, 0.0, 5.0]), np.array([-0.1, 0.0, 0.1])
+    rows = [heatmap.Row("", name, wide, wide - by, wide + by) for name, by in (("a", 9), ("b", 1))]
+    rows.append(heatmap.Row("", "c", narrow, narrow - 1, narrow + 1))
+    draw = partial(heatmap.draw, rows, ("0", "1", "2"), 1, "λ")
+    for width in (render.WIDE, render.NARROW):
+        check(render.Chart("map", "", "", "", draw), width)
 
 
 def test_bad_workdirs_are_one_line(tmp_path):

@@ -1,6 +1,7 @@
 """Event files hold what the tables hold. Read back with the protocol buffers alone."""
 
 import struct
+import sys
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
+import redalign_jax
+from redalign_jax.errors import UserError
 from redalign_jax.report import tensorboard
 
 
@@ -114,3 +117,23 @@ def test_names_fit_the_file_system_and_stay_apart():
     names = {tensorboard.folder_name(long | {"field_19": last}) for last in (1.0, 2.0)}
     assert len(names) == 2
     assert all(len(name) <= 255 and "/" not in name for name in names)
+
+
+def test_without_the_extra_one_line_names_it_before_anything_is_trained(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "redalign_jax.report.tensorboard")
+    monkeypatch.delattr("redalign_jax.report.tensorboard")
+    monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
+    with pytest.raises(UserError, match=r"log\.tensorboard: .*redalign-jax\[tensorboard\]"):
+        redalign_jax.sweep("redundancy", workdir=tmp_path / "w", log__tensorboard=True)
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_sweep_leaves_event_files_where_they_are_asked_for(tmp_path):
+    small = {"train__steps": 4, "train__evaluations": 2, "encoder__embed_dim": 4}
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    data = redalign_jax.arrays({m: y[:, None] + rng.normal(size=(200, 3)) for m in "ab"}, y)
+    redalign_jax.sweep(
+        data, strength=[0, 1], seeds=2, workdir=tmp_path, log__tensorboard=True, **small
+    )
+    assert len(list(tmp_path.glob("tensorboard/*/*tfevents*"))) == 2 * 2  # seeds × strengths

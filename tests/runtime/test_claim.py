@@ -21,6 +21,8 @@ from redalign_jax.pid import decomposition
 from redalign_jax.runtime import claim, results
 from redalign_jax.sweep import block, runner, shards
 
+pytestmark = pytest.mark.slow
+
 
 def save(path: Path, shift: float = 0.0, **more) -> str:
     rng = np.random.default_rng(0)

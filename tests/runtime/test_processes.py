@@ -19,6 +19,8 @@ from jax.experimental import multihost_utils
 
 from redalign_jax.runtime import coordination, processes
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from redalign_jax.runtime.progress import Progress, span
+from redalign_jax.runtime.progress import Progress, say, span
 
 
 @pytest.fixture
@@ -78,6 +78,16 @@ def test_a_short_sweep_says_how_it_began_and_ended(clock, capsys):
         "redalign_jax: 2 runs, 100 run-steps",
         "redalign_jax: stopped at 40 % after 20 s; 2 run-steps/s",
     ]
+
+
+def test_several_things_one_after_the_other_have_names_and_silence_is_kept(clock, capsys):
+    with Progress(10, 2, what="trials"):
+        pass
+    say("compiling")
+    say("nothing", show=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "redalign_jax: 2 trials, 10 run-steps"
+    assert lines[-1] == "redalign_jax: compiling"
 
 
 def test_a_terminal_shows_a_bar_and_false_shows_nothing(clock, capsys, monkeypatch):

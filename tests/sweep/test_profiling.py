@@ -5,8 +5,11 @@ import json
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from redalign_jax.sweep.profiling import profiled
+
+pytestmark = pytest.mark.slow
 
 
 def test_wanted_segments_leave_traces_that_open(tmp_path):

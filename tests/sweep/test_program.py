@@ -7,6 +7,8 @@ from redalign_jax.errors import UserError
 from redalign_jax.runtime import devices
 from redalign_jax.sweep import program
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def fit(monkeypatch):

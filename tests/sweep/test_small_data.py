@@ -10,6 +10,8 @@ from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.sweep import grid
 
+pytestmark = pytest.mark.slow
+
 
 def config(path, n):
     rng = np.random.default_rng(0)

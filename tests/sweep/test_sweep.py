@@ -17,6 +17,8 @@ from redalign_jax.runtime import devices
 from redalign_jax.sweep import block, grid, program
 from redalign_jax.training import batches, loop
 
+pytestmark = pytest.mark.slow
+
 RUN = ["redundancy", "seed", "strength", "subject", "metric"]
 
 

@@ -14,6 +14,8 @@ from redalign_jax.data import prepared, spectrogram
 from redalign_jax.data.sources import av_digits, digits, espeak
 from redalign_jax.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 COUNTS = np.arange(30, 40)  # images of each digit
 VOICES = [f"{name}{k}" for name in ("f", "m", "Andy", "croak", "klatt", "Storm") for k in (1, 2)]
 

@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 from redalign_jax.data.sources import avmnist
 from redalign_jax.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 N = {"train": 240, "test": 40}
 
 

@@ -3,6 +3,7 @@
 import logging
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
@@ -10,6 +11,8 @@ from ml_collections import ConfigDict
 from redalign_jax import kinds
 from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
+
+pytestmark = pytest.mark.slow
 
 NAMES = ["a", "b", "x|y", "fusion", "groups", "split", "id", "ids", "a_ids", "labels_ids", "", "é"]
 # fmt: off

@@ -15,6 +15,8 @@ from redalign_jax.data import prepared
 from redalign_jax.data.sources import mfeat
 from redalign_jax.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 # Of the published text files: columns, sha256 of the table with every number as "%.6g", and two

@@ -15,6 +15,8 @@ from redalign_jax.data import prepared
 from redalign_jax.errors import UserError
 from redalign_jax.task import lengths
 
+pytestmark = pytest.mark.slow
+
 # name: file, widths of vision, audio and text, shape of the labels after N, dtype of the labels
 FORMATS = {
     "mosei": ("mosei_raw.pkl", (35, 74, 300), (1, 1), np.float32),

@@ -10,6 +10,8 @@ import pytest
 from redalign_jax.data import spectrogram
 from redalign_jax.data.sources import espeak
 
+pytestmark = pytest.mark.slow
+
 RATE = 8000
 
 

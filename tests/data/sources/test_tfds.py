@@ -14,6 +14,8 @@ from redalign_jax.data import prepared
 from redalign_jax.data.sources import tfds_source
 from redalign_jax.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 N_TRAIN, N_TEST = 60, 40
 ROWS = np.arange(N_TRAIN + N_TEST)
 PIXELS = np.random.default_rng(0).integers(0, 256, (len(ROWS), 3, 2)).astype(np.uint8)
