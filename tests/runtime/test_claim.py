@@ -186,7 +186,7 @@ def test_how_the_loss_is_cut_does_not_make_another_experiment(own, untrained):
 def test_a_failed_decomposition_leaves_the_one_before(own, monkeypatch):
     folder, _ = own
     one = config(str(folder / "mine.npz"))
-    one.decompose.update(folds=2, members=1, widths=(4,), steps=10, resamples=0)
+    one.decompose.update(folds=2, ensemble_size=1, hidden_sizes=(4,), steps=10, n_resamples=0)
     before = decomposition.run(one, folder / "out", progress=False)
     one.decompose.folds = 60  # of 50 examples of a class
     with pytest.raises(UserError, match="folds"):
