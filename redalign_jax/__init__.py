@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 _FROM = {"Dataset": "data.memory", "Model": "fitted.model", "UserError": "errors"}
-_ROOMS = ("advise", "report", "sweep")  # packages and functions in one, see `rooms`
+_ROOMS = ("advise", "report", "sweep", "sklearn")  # the first three are functions too, see `rooms`
 
 
 def __getattr__(name: str) -> Any:

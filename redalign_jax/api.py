@@ -1,6 +1,7 @@
 """From arrays, or an experiment, to answers: what a notebook calls, and the command line too."""
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -154,9 +155,9 @@ def sweep(
         raise UserError("hyper.strength: 0 is missing, which the report compares with")
     write_events = _event_files() if config.log.tensorboard else None
     home = _Home(workdir)
-    lines = _look(data, config, progress)
+    found = _look(data, config, load, progress)
     table = run(config, home.folder, progress, load)
-    _keep(lines, home.folder)
+    _keep(found, home.folder)
     results = Results(table, home)
     if write_events:
         processes.agree(lambda: write_events(home.folder, results.table, results.curves))
@@ -212,9 +213,9 @@ def decompose(
 
     config, load = _experiment(data, fields)
     home = _Home(workdir)
-    lines = _look(data, config, progress)
+    found = _look(data, config, load, progress)
     table = decomposition.run(config, home.folder, progress, load)
-    _keep(lines, home.folder)
+    _keep(found, home.folder)
     return table
 
 
@@ -253,9 +254,9 @@ def advise(
     fields = fields if minutes is None else {**fields, "advise__minutes": minutes}
     config, load = _experiment(data, fields)
     home = _Home(workdir)
-    lines = _look(data, config, progress)
+    seen = _look(data, config, load, progress)
     found = room.advise(config, home.folder, progress, load)
-    _keep(lines, home.folder)
+    _keep(seen, home.folder)
     return Advice(found, home)
 
 
@@ -281,45 +282,50 @@ def inspect(data: Dataset | ConfigDict | str, **fields: Any) -> str:
     """
     config, load = _experiment(data, fields)
     config = configs.check(config)
-    (columns, source), *_ = configs.points(config, load)
-    first = config.sweep.first_seed
-    task = source(first)  # refuses what cannot be split
-    ready = _ready(data, config)
-    name = config.data.get("path") or config.data.source
-    if ready is None:
-        said = ", ".join([name, *(f"{n}={v}" for n, v in columns.items())])
-        return "\n".join(look.at_task(task, said))
-    return "\n".join(look.at(*ready, name))
+    _, source = configs.points(config, load)[0]
+    source(config.sweep.first_seed)  # refuses what cannot be split
+    return "\n".join(look.noted(*_facts(data, config, load)))
 
 
-def _ready(data: Dataset | ConfigDict | str, config: ConfigDict) -> tuple | None:
-    """A user's own arrays, as `look.at` takes them; None where the source is another."""
+def _facts(
+    data: Dataset | ConfigDict | str, config: ConfigDict, load: Load | None
+) -> tuple[list[str], str]:
+    """What there is to say about data, and what they are called in it."""
+    point = configs.data_points(config.data)[0][1]
+    name = point.get("path") or point.source
     if isinstance(data, Dataset):
         ready = data.ready
-    elif config.data.source == "arrays":
+    elif point.source == "arrays":
         from redalign_jax.data.sources import arrays as files
 
-        ready = files.read(configs.data_points(config.data)[0][1])
+        name, ready = os.path.expanduser(name), files.read(point)
     else:
+        columns, source = configs.points(config, load)[0]
+        name = ", ".join([name, *(f"{n}={v}" for n, v in columns.items())])
+        return look.facts_of_task(source(config.sweep.first_seed), name), name
+    said = (ready.x, ready.kinds, ready.y, ready.known, ready.groups, ready.split)
+    return look.facts(*said, name), name
+
+
+def _look(
+    data: Dataset | ConfigDict | str,
+    config: ConfigDict,
+    load: Load | None,
+    progress: bool | None,
+) -> tuple[list[str], str] | None:
+    """Prints a look at a user's own data, and returns its facts; None of other data."""
+    if config.data.source not in OWN or not processes.first():
         return None
-    return ready.x, ready.kinds, ready.y, ready.known, ready.groups, ready.split
-
-
-def _look(data: Dataset | ConfigDict | str, config: ConfigDict, progress: bool | None) -> list[str]:
-    """Prints a look at a user's own data; the lines, none of other data."""
-    own = config.data.source in OWN
-    if not own or not processes.first():
-        return []
-    lines = inspect(data if isinstance(data, Dataset) else config)
+    found = _facts(data, config, load)
     if progress is not False:
-        print(lines, flush=True)
-    return lines.splitlines()
+        print("\n".join(look.noted(*found)), flush=True)
+    return found
 
 
-def _keep(lines: list[str], folder: Path) -> None:
-    """Writes the look into the workdir, for its report."""
-    if lines:
-        workdir.write_json(folder / look.FILE, lines)
+def _keep(found: tuple[list[str], str] | None, folder: Path) -> None:
+    """Writes the look into the workdir for its report, with all that was said until now."""
+    if found:
+        workdir.write_json(folder / look.FILE, look.noted(*found))
 
 
 def fit(

@@ -221,7 +221,7 @@ def examples():
     """What the examples in the docstrings leave behind, all of them run as printed."""
     names = {"np": np, **{name: getattr(api, name) for name in ra.__all__ if hasattr(api, name)}}
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-    for function in (api.arrays, api.sweep, api.decompose, api.advise):
+    for function in (api.arrays, api.sweep, api.decompose, api.advise, api.fit):
         test = doctest.DocTestParser().get_doctest(
             function.__doc__, names, function.__name__, None, None
         )

@@ -244,7 +244,7 @@ def test_the_commands_of_the_readme_run_in_the_order_printed(tmp_path):
     x = {name: y[:, None] + rng.standard_normal((400, 3)) for name in ("vision", "text")}
     np.savez(tmp_path / "mine.npz", **x, labels=y)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    few = ["folds=2", "members=1", "steps=10", "resamples=0"]
+    few = ["folds=2", "ensemble_size=1", "steps=10", "n_resamples=0"]
     few = [f"--config.decompose.{one}" for one in few] + ["--config.advise.minutes=0.001"]
     for arguments in found:
         done = subprocess.run(

@@ -1,5 +1,6 @@
 """What an experiment may say: types, bounds, float32, locked fields, and no value twice."""
 
+import ast
 import json
 import re
 
@@ -177,3 +178,15 @@ def test_the_table_is_what_the_defaults_and_the_checks_are_made_of():
     for section, rows in fields.FIELDS.items():
         for name, row in rows.items():
             assert row.words and not re.search(r"[.;]$", row.words), (section, name)
+
+
+def test_patterns_of_columns_are_one_text_on_the_command_line():
+    """Not a tuple, and not a literal of Python, in both spellings of a flag."""
+    from redalign_jax import __main__
+
+    patterns = "rna=rna_*,prot=prot_*+cd4"
+    for flags in ([f"--config.data.modalities={patterns}"], ["--config.data.modalities", patterns]):
+        read = __main__._with_paths(["redalign", "--config=arrays", *flags])
+        assert ast.literal_eval(read[-1].removeprefix("--config.data.modalities=")) == (patterns,)
+    plain = ["redalign", "--config.data.modalities=kar,mor"]
+    assert __main__._with_paths(plain) == plain

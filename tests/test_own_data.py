@@ -84,13 +84,12 @@ def test_arrays_and_a_table_in_another_order(tmp_path):
 def test_a_notebook(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = {"train__steps": 4, "train__evaluations": 2, "encoder__embed_dim": 4}
-    whole = api.sweep
-    monkeypatch.setattr(
-        ra,
-        "sweep",
-        lambda data, strength, seeds: whole(data, strength=strength, seeds=2, **small),
-        raising=False,
-    )
-    run(SECTIONS[2], tmp_path, {"rna": RNA, "protein": PROTEIN, "labels": TYPES})
+    for name in ("sweep", "fit"):
+        whole = getattr(api, name)
+        fewer = lambda data, whole=whole, **more: whole(data, **more | small | {"seeds": 2})  # noqa: E731
+        monkeypatch.setattr(ra, name, fewer, raising=False)
+    names = {"rna": RNA, "protein": PROTEIN, "labels": TYPES, "new_rna": RNA[:7] + 1}
+    run(SECTIONS[2], tmp_path, names)
     assert "arrays: 120 rows, 96 labelled in 3 classes" in capsys.readouterr().out
     assert (tmp_path / "runs/notebook/report.html").exists()
+    assert names["embeddings"].shape == (7, 4)

@@ -15,6 +15,7 @@ from redalign_jax.alignment.siglip import siglip
 from redalign_jax.alignment.strength import (
     SCHEDULES,
     aligned_dims_mask,
+    felt,
     normalise,
     scale_gradient,
     schedule,
@@ -33,6 +34,7 @@ __all__ = [
     "scale_gradient",
     "schedule",
     "aligned_dims_mask",
+    "felt",
     "siglip",
     "vicreg",
 ]

@@ -30,6 +30,23 @@ def scale_gradient(x: Array, scale: ArrayLike) -> Array:
     return still + scale * (felt - still)
 
 
+def felt(strength: Array, on: ArrayLike) -> tuple[Array, Array]:
+    """λ_m · s(t) / (M − 1), the part of the alignment's gradient that encoder m feels, in two.
+
+    An encoder meets M − 1 partners: λ weighs their mean, whatever M. What stands between encoder
+    and objective, such as a projector, belongs to no encoder and feels the largest strength.
+
+    Args:
+      strength: (M,) λ, may be traced.
+      on: s(t), the schedule's factor, scalar.
+
+    Returns:
+      (M,) λ_m / max λ, for the encoders; scalar max λ · s(t) / (M − 1), for all.
+    """
+    most = jnp.max(strength)
+    return strength / jnp.where(most > 0, most, 1), most * on / max(len(strength) - 1, 1)
+
+
 def aligned_dims_mask(features: int, share: ArrayLike) -> Array:
     """Which part of an embedding is aligned: ones on the first `share` of its dimensions.
 

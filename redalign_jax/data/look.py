@@ -15,7 +15,7 @@ _CLASSES, _MODALITIES = 8, 5
 _ROWS, _SHUFFLES, _COLUMNS = 400, 199, 256
 
 
-def at(
+def facts(
     x: Mapping[str, np.ndarray],
     kinds: Mapping[str, str],
     y: np.ndarray,
@@ -24,7 +24,7 @@ def at(
     split: np.ndarray | None,
     source: str,
 ) -> list[str]:
-    """What the data are, as lines of text.
+    """What the data are, as lines of text; `noted` adds what was done to them.
 
     Args:
       x: name → (n, ...) of `kinds.cast`; a row that is NaN throughout is missing.
@@ -33,7 +33,7 @@ def at(
       known: (n,) bool.
       groups: (n,) numbers, or None.
       split: (n,) 0, 1, 2, or None.
-      source: the file; what was said about it is repeated, as far as there is room.
+      source: the file.
     """
     lines = [f"{source}: {len(known):,} rows, {_labelled(y, known)}"]
     names = list(x)
@@ -50,6 +50,11 @@ def at(
     if len(names) > 1:
         one = None if groups is None else np.sort(np.unique(groups, return_index=True)[1])
         lines.append(_paired(x, kinds, one))
+    return lines
+
+
+def noted(lines: list[str], source: str) -> list[str]:
+    """`facts`, and what was said of the source so far: dropped, cut or guessed; `LINES` at most."""
     said = [line.removeprefix(f"{source}: ") for line in notes.about(source)]
     room = LINES - len(lines)
     if len(said) > room:
@@ -57,8 +62,8 @@ def at(
     return lines + said[: max(room, 0)]
 
 
-def at_task(task: Task, source: str) -> list[str]:
-    """A look at a task of any source: its three splits together."""
+def facts_of_task(task: Task, source: str) -> list[str]:
+    """`facts` of a task of any source: its three splits together."""
     parts = (task.train, task.valid, task.test)
     x = {
         name: np.concatenate([part.x[m] for part in parts])
@@ -68,7 +73,7 @@ def at_task(task: Task, source: str) -> list[str]:
     y = np.concatenate([part.y for part in parts])
     y = y if task.classes else y * task.target_scale + task.target_mean
     groups = None if task.groups is None else np.concatenate(task.groups)
-    return at(
+    return facts(
         x, dict(zip(task.modalities, task.kinds, strict=True)), y, known, groups, None, source
     )
 
@@ -147,8 +152,8 @@ def _paired(x: Mapping[str, np.ndarray], kinds: Mapping[str, str], rows: np.ndar
     if not alone:
         return "rows look paired: more alike across modalities than shuffled rows (p ≤ .01)"
     return (
-        f"rows of {', '.join(alone)} go together no better than shuffled ones: are they in one "
-        "order? Ids join them"
+        f"rows of {', '.join(alone)} go together no better than shuffled ones: little in "
+        "common, or not in one order? Ids join them"
     )
 
 

@@ -1,7 +1,7 @@
 """Fitted encoders: embeddings and predictions of new rows, one modality at a time."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Encoder:
     module: nn.Module
     outputs: int
     params: Mapping[str, Any]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is compiled or on a device: models are copied and sent to processes."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def head(self) -> nn.Module:

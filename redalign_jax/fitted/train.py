@@ -68,7 +68,7 @@ def fit(
         best = _best(np.array([run.score for run in runs]))
         task = cells[best].load()
         about = _about(workdir.read_config(folder), task, cells, best, runs, table)
-        _model(config, task, runs[best], about).save(folder / MODEL)
+        to_model(config, task, runs[best].best, about).save(folder / MODEL)
     shutil.rmtree(folder / kept.FOLDER, ignore_errors=True)
     return files.load(folder / MODEL)
 
@@ -80,9 +80,10 @@ def _best(scores: np.ndarray) -> int:
     return int(np.argmax(scores.mean(axis=1)))
 
 
-def _model(config: ConfigDict, task: Task, run: kept.Kept, about: dict[str, Any]) -> Model:
+def to_model(config: ConfigDict, task: Task, best: np.ndarray, about: dict[str, Any]) -> Model:
+    """A model of flat parameters that were trained on `task`."""
     spec = grid.build_model(config, task, config.encoder.embed_dim[0])
-    params = jax.device_get(layout(spec, task.train.x).unravel(run.best))["encoders"]
+    params = jax.device_get(layout(spec, task.train.x).unravel(best))["encoders"]
     scales = task.scales or (None,) * len(task.modalities)
     transform = transforms.stated(config.data.get("transform", ""), task.modalities)
     encoders = {}

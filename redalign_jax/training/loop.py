@@ -224,9 +224,7 @@ def losses(
     apart = lost if diverged is None else diverged | lost
     align = alignment_losses(model, params, hyper, h, on, axis, apart, evidence)
     aligned = jnp.where(jnp.isnan(align), 0, align)
-    # Each encoder meets M − 1 partners: λ weighs their mean, whatever M.
-    partners = max(len(model.modalities) - 1, 1)
-    return jnp.sum(task) + jnp.sum(aligned) / partners, (task, align)
+    return jnp.sum(task) + jnp.sum(aligned), (task, align)
 
 
 def step(

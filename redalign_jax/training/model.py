@@ -149,7 +149,11 @@ def task_losses(model: ModelSpec, outputs: tuple[Array, ...], y: Array) -> Array
 def _objective(
     model: ModelSpec, params: Params, hyper: Hyper, axis: str | None
 ) -> Callable[[Array, Array, Negatives | None], Array]:
-    learned = params["alignment"]
+    # what is learned about the objective belongs to all pairs, and feels the mean of an encoder's
+    partners = max(len(model.modalities) - 1, 1)
+    learned = jax.tree.map(
+        lambda one: alignment.scale_gradient(one, 1 / partners), params["alignment"]
+    )
     temperature = hyper.temperature
     if model.learned_temperature:
         temperature = jnp.maximum(jnp.exp(learned["log_temperature"]), 0.01)
@@ -209,8 +213,7 @@ def alignment_losses(
     """
     if model.objective == "posterior":
         return _posterior_losses(model, params, hyper, embeddings, on, axis, diverged, evidence)
-    strongest = jnp.max(hyper.strength)
-    relative = hyper.strength / jnp.where(strongest > 0, strongest, 1)
+    relative, common = alignment.felt(hyper.strength, on)
     apart = _apart(model, embeddings, axis)
     if diverged is not None:
         apart |= diverged
@@ -224,7 +227,7 @@ def alignment_losses(
             h = model.projector.apply(params["projectors"][m], h.T).T
         if model.objective != "vicreg":
             h = alignment.normalise(h, axis=0)
-        z.append(alignment.scale_gradient(h, strongest * on).T)
+        z.append(alignment.scale_gradient(h, common).T)
     if model.projector:
         apart |= _apart(model, z, axis)
         z = [jnp.where(apart[m], 0, one) for m, one in enumerate(z)]
@@ -247,15 +250,16 @@ def _posterior_losses(
 ) -> Array:
     """(pairs,) the mean of both encoders' losses; each encoder's gradient is λ_m g_m times its own.
 
-    An encoder meets M − 1 partners, and their mean counts: half of its loss, hence the factor 2.
+    Half of an encoder's loss stands in each of its M − 1 pairs, hence the factor 2.
     """
     outputs = predict(model, params, embeddings)
     apart = _apart(model, outputs, axis)
     if diverged is not None:
         apart |= diverged
     losses = posterior.losses(jnp.stack(outputs), evidence, model.classes, apart)
-    felt = hyper.strength * evidence.gate * on
-    losses = alignment.scale_gradient(losses, 2 * felt) / batch_size(1, axis)
+    own, common = alignment.felt(hyper.strength, on)
+    losses = alignment.scale_gradient(losses, 2 * evidence.gate * own * common)
+    losses /= batch_size(1, axis)
     first, second = np.array(alignment.pairs(len(losses)), int).reshape(-1, 2).T
     mean = (losses[first] + losses[second]) / 2
     return jnp.where(apart[first] | apart[second], jnp.nan, mean)

@@ -349,3 +349,27 @@ def test_a_validation_split_of_ten_does_no_harm():
     _, aligned = trained(model(objective="posterior"), hyper([1.0, 1.0]), d)
     _, alone = trained(model(objective="posterior"), hyper([0.0, 0.0]), d)
     np.testing.assert_array_equal(aligned.task_loss, alone.task_loss)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_evidence_is_of_512_rows_drawn_by_key_each_with_its_own_label(monkeypatch, shuffled):
+    seen = []
+    monkeypatch.setattr(posterior, "fit", lambda outputs, y, *_: seen.append((outputs, y)))
+    n = posterior.MOST + 100
+    number = jnp.arange(n, dtype=jnp.float32)
+    valid = Split((number[:, None], number[:, None]), number)
+    order = None
+    if shuffled:
+        rows = np.stack([np.random.default_rng(k).permutation(n) for k in range(2)])
+        order = loop.Order(rows, rows)
+    d = Data(valid, valid, valid, order=order)
+    m = model(classes=0, objective="posterior")
+    state = loop.start(m, hyper([1.0, 1.0]), KEY, d)
+    for key in (KEY, KEY, jax.random.key(8)):
+        loop._weighed(m, key, d, state, jnp.stack([number, number]))
+    outputs, y = seen[0]
+    np.testing.assert_array_equal(outputs, y)
+    assert [len(set(rows)) for rows in outputs.tolist()] == [posterior.MOST] * 2
+    assert np.array_equal(outputs[0], outputs[1]) != shuffled
+    np.testing.assert_array_equal(outputs, seen[1][0])
+    assert not np.array_equal(outputs, seen[2][0])

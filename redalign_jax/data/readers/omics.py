@@ -150,6 +150,9 @@ def _column(held: Any) -> np.ndarray:
     """A column; texts, categories and what has holes as objects, None where there is none."""
     kind = _text(held.attrs.get("encoding-type", ""))
     if not hasattr(held, "keys"):
+        if "categories" in held.attrs:  # as anndata wrote them before 0.8
+            names = _column(held.file[held.attrs["categories"]]).tolist()
+            return np.array([None if c < 0 else names[c] for c in held[:]] + [None], object)[:-1]
         value = held.asstr()[:] if held.dtype.kind in "OS" else held[:]
         return np.array(value, object) if value.dtype.kind in "OSU" else value
     if "codes" in held:

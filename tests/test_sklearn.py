@@ -1,0 +1,108 @@
+"""AlignedEncoder is a scikit-learn estimator."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.shell import ROOT
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from redalign_jax import sklearn as room
+from redalign_jax.sklearn import AlignedEncoder
+
+FAILS: dict[str, str] = {}  # checks of scikit-learn's that cannot apply, and why: none
+SMALL = {"embed_dim": 4, "hidden_sizes": (16,), "steps": 60, "learning_rate": 0.03}
+RNG = np.random.default_rng(0)
+Y = np.array(["cat", "dog", "owl"])[np.arange(150) % 3]
+SIGNAL = np.eye(3)[np.arange(150) % 3]
+X = np.concatenate(
+    [SIGNAL @ RNG.normal(size=(3, n)) * 2 + RNG.normal(size=(150, n)) for n in (5, 4)], axis=1
+)
+OWN, OTHER = slice(0, 5), slice(5, 9)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([AlignedEncoder(**SMALL)], expected_failed_checks=lambda _: FAILS)
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return AlignedEncoder(OWN, OTHER, **SMALL).fit(X, Y)
+
+
+def test_it_reads_its_own_columns_alone(encoder):
+    shuffled = X.copy()
+    shuffled[:, OTHER] = RNG.permutation(shuffled[:, OTHER])
+    z = encoder.transform(X)
+    assert z.shape == (150, 4) and encoder.score(X, Y) > 0.8
+    np.testing.assert_array_equal(encoder.transform(shuffled), z)
+    np.testing.assert_array_equal(encoder.model_.embed("modality", X[:, OWN]), z)
+    assert encoder.get_feature_names_out().tolist() == [f"alignedencoder{k}" for k in range(4)]
+    again = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(again.transform(X), z)
+
+
+def test_without_strength_it_is_trained_alone(encoder):
+    """With a partner at λ = 0 as without one, and not as at λ > 0."""
+    alone = AlignedEncoder(OWN, **SMALL).fit(X, Y).transform(X)
+    nothing = AlignedEncoder(OWN, OTHER, strength=0.0, **SMALL).fit(X, Y).transform(X)
+    np.testing.assert_allclose(alone, nothing, rtol=1e-3, atol=1e-3)
+    assert np.abs(encoder.transform(X) - nothing).max() > 0.1
+    pulled = AlignedEncoder(OWN, OTHER, strength=(0.0, 1.0), **SMALL).fit(X, Y).transform(X)
+    np.testing.assert_allclose(pulled, nothing, rtol=1e-3, atol=1e-3)
+
+
+def test_columns_by_slice_number_mask_or_name(encoder):
+    frame = pd.DataFrame(X, columns=[f"a{k}" for k in range(5)] + [f"b{k}" for k in range(4)])
+    mask = np.arange(9) < 5
+    for own, other, x in (
+        ([0, 1, 2, 3, 4], [5, 6, 7, 8], X),
+        (None, ~mask, X),
+        (list(frame)[:5], list(frame)[5:], frame),
+    ):
+        found = AlignedEncoder(own, other, **SMALL).fit(x, Y)
+        np.testing.assert_array_equal(found.transform(x), encoder.transform(X))
+
+
+@pytest.mark.slow
+def test_it_works_in_a_pipeline_and_a_grid_search():
+    pipeline = make_pipeline(
+        StandardScaler(), AlignedEncoder(OWN, OTHER, **SMALL), LogisticRegression()
+    )
+    search = GridSearchCV(pipeline, {"alignedencoder__strength": [0.0, 1.0]}, cv=2)
+    search.fit(X, Y)
+    assert search.best_score_ > 0.7 and set(search.predict(X)) == set(Y)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"partner": "b"}, "no column is called 'b'"),
+        ({"partner": [9]}, "columns .* are not of the 9 of X"),
+        ({"partner": slice(9, 9)}, "a modality has no columns"),
+        ({"partner": slice(0, 9)}, "a modality has no columns"),
+        ({"valid": 1.5}, "valid=1.5 must lie between 0 and 1"),
+        ({"strength": -1}, "hyper.strength: -1 must be"),
+        ({"steps": 0}, "train.steps"),
+    ],
+)
+def test_a_parameter_that_cannot_be_used_is_one_line(change, message):
+    with pytest.raises(ValueError, match=message) as error:
+        AlignedEncoder(**({"partner": OTHER, **SMALL} | change)).fit(X, Y)
+    assert "\n" not in str(error.value)
+
+
+def test_without_scikit_learn_one_line_names_the_extra():
+    code = "import sys; sys.modules['sklearn.base'] = None; import redalign_jax.sklearn"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].startswith("ImportError: redalign_jax.sklearn needs")
+    assert "redalign-jax[sklearn]" in done.stderr and room.MODALITY == "modality"
