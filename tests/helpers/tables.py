@@ -149,6 +149,15 @@ KINDS |= {
 }
 
 
+def beside():
+    """A grid, the balanced mechanism beside it, and both again with shuffled partners."""
+    grid = table(settings=[*symmetric(0, 1), {"strength": 16.0}])
+    grid.insert(grid.columns.get_loc("strength") + 1, "balanced", grid["strength"] == 16)
+    both = [grid.assign(shuffled=of) for of in (False, True)]
+    both = pd.concat(both, ignore_index=True)
+    return both[["shuffled", *grid.columns]]
+
+
 def write(folder, results, curves=None):
     folder.mkdir(exist_ok=True)
     about = {"config": CONFIG, "command": "python -m redalign_jax --x=<b>", "git": None}

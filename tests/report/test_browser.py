@@ -9,6 +9,7 @@ import pytest
 from helpers import browser, tables
 
 from redalign_jax import report
+from redalign_jax.data import look
 from redalign_jax.report import advice
 
 pytestmark = [
@@ -17,7 +18,8 @@ pytestmark = [
 ]
 WIDTHS = (1280, 390)  # CSS pixels: a desktop, a phone
 PAGES = ("arrays", "redundancy", "law of two axes", "nasty names", "all diverged")
-ALL = (*PAGES, "decomposition", "advice")
+ALL = (*PAGES, "beside", "decomposition", "advice")
+PARTS = ("data", "balanced", "shuffled")
 AXE = "axe-core@4.11.1"  # checks of accessibility, Mozilla Public Licence
 
 OUTSIDE = """
@@ -67,6 +69,12 @@ def pages(tmp_path_factory):
         tables.write(folder / name, results, tables.learning(results))
         report.make(folder / name)
         made[name] = folder / name / "report.html"
+    tables.write(folder / "beside", tables.beside())
+    lines = json.dumps(["600 rows of a name that is long: " + "w" * 90])
+    (folder / "beside" / look.FILE).write_text(lines)
+    report.make(folder / "beside")
+    made["beside"] = folder / "beside" / "report.html"
+    assert all(f'id="{part}"' in made["beside"].read_text() for part in PARTS)
     about = {"config": tables.CONFIG}
     alone = folder / "decomposition"
     alone.mkdir()
