@@ -127,7 +127,7 @@ def test_all_that_is_measured_has_full_precision(x, modules, choices):
     wrong, count = imprecise(found, h, key, d, state)
     assert not wrong and count > 20
     read = loop.layout(m, d.train.x)
-    wrong, count = imprecise(lambda p: loop.validate(m, read.unravel(p), d.valid), state.params)
+    wrong, count = imprecise(lambda p: loop.heads(m, read.unravel(p), d.valid), state.params)
     assert not wrong and count
     # the walk can tell: what trains keeps the default
     plan = loop.TrainSpec(2, 8, 1)
