@@ -310,7 +310,9 @@ def test_experiments_have_names():
     assert config_files.path("mfeat:x=1") == f"{folder / 'mfeat.py'}:x=1"
     assert config_files.path("configs/mfeat.py") == "configs/mfeat.py"
     assert config_files.load("mfeat").data.source == "mfeat"
-    with pytest.raises(ra.UserError, match="no experiment is called 'nothing'; there are arrays, "):
+    with pytest.raises(
+        ra.UserError, match="no experiment is called 'nothing'; there are affect, arrays, "
+    ):
         config_files.path("nothing")
 
 

@@ -158,9 +158,13 @@ def test_a_killed_one_goes_on_and_ends_the_same(tmp_path, monkeypatch):
     assert again.about["encoders"] == whole.about["encoders"]
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def test_stopped_before_the_model_is_written_nothing_is_trained_again(tmp_path, model, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(files, "save", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(files, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fit(tmp_path)
     assert not (tmp_path / "model").exists()
