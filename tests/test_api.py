@@ -344,6 +344,6 @@ def test_the_notebook_runs(monkeypatch, tmp_path):
         source = "".join(cell["source"])
         if "sizes" in cell["metadata"].get("tags", []):
             source = "rows, labelled, seeds, steps, minutes = 300, 60, 2, 20, 0.001\n"
-            source += "estimate = {'folds': 2, 'members': 1, 'steps': 10, 'resamples': 0}\n"
+            source += "estimate = {'folds': 2, 'ensemble_size': 1, 'steps': 10, 'n_resamples': 0}\n"
         exec(compile(source, "tutorial", "exec"), names)  # noqa: S102
     assert isinstance(names["results"], ra.Results) and names["page"].exists()
