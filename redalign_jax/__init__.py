@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from redalign_jax.answers import Advice, Results
     from redalign_jax.api import (
-        Advice,
-        Results,
         advise,
         arrays,
         decompose,
@@ -48,7 +47,13 @@ __all__ = [
     "sweep",
 ]
 
-_FROM = {"Dataset": "data.memory", "Model": "fitted.model", "UserError": "errors"}
+_FROM = {
+    "Advice": "answers",
+    "Dataset": "data.memory",
+    "Model": "fitted.model",
+    "Results": "answers",
+    "UserError": "errors",
+}
 _ROOMS = ("advise", "report", "sweep", "sklearn")  # the first three are functions too, see `rooms`
 
 

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from redalign_jax.data.readers import bounds, padding
+from redalign_jax.data.readers.table import Table
 from redalign_jax.errors import UserError
 
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _PIXELS = 2**26  # of one picture, at most
 
 
-def parquet(path: str) -> Any:
-    """A Parquet file as a `tables.Table`, columns read where they are asked for.
+def parquet(path: str) -> Table:
+    """A Parquet file as a `table.Table`, columns read where they are asked for.
 
     Raises:
       UserError: it would unpack to too much.
@@ -37,8 +38,8 @@ def is_folder(path: str) -> bool:
     return any((Path(path) / name).is_file() for name in (_STATE, _SPLITS))
 
 
-def folder(path: str) -> Any:
-    """A folder of `datasets.save_to_disk` as a `tables.Table`; its splits are a column `split`.
+def folder(path: str) -> Table:
+    """A folder of `datasets.save_to_disk` as a `table.Table`; its splits are a column `split`.
 
     Raises:
       UserError: files of it are missing, damaged or elsewhere.
@@ -80,8 +81,6 @@ def folder(path: str) -> Any:
 
 def _table(schema: Any, read: Any, source: str, features: dict[str, Any] | None = None) -> Any:
     import pyarrow as pa
-
-    from redalign_jax.data.readers.tables import Table
 
     features = features or {}
 

@@ -12,6 +12,7 @@ import pandas as pd
 from redalign_jax.data import members
 from redalign_jax.data.members import GROUPS, IN_ORDER, LABELS, ROWS, SPLIT, Asked, Raw
 from redalign_jax.data.readers import arrow
+from redalign_jax.data.readers.table import Table
 from redalign_jax.errors import UserError
 
 TEXT, ARROW = (".csv", ".tsv"), (".parquet",)
@@ -22,20 +23,6 @@ _INDEX = "Unnamed: 0"  # pandas' own, written without a name
 def is_table(path: str) -> bool:
     """Whether the name of a file is that of a table."""
     return path.lower().endswith(TEXT + ARROW)
-
-
-class Table(NamedTuple):
-    """A table that is open.
-
-    Attributes:
-      names: its columns.
-      get: a column as an array, (n,) or wider; texts and what has holes as objects.
-      wide: columns that hold more than one number per row.
-    """
-
-    names: list[str]
-    get: Callable[[str], np.ndarray]
-    wide: list[str]
 
 
 class Labels(NamedTuple):
