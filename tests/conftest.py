@@ -11,7 +11,11 @@ import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"
-# Most of the time of the suite is compilation: one program is compiled once, whoever asks for it.
+# Most of the time of the suite is compilation, and the programs are small: compile quickly, and one
+# program once, whoever asks for it.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+)
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "jax")
 )

@@ -24,7 +24,7 @@ def fit(monkeypatch):
             tried.append(share)
             if share > most:
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: hbm\nused 9 of 8 GB")
-            return program.Program(shape, None, None, None, None, bytes=0)
+            return program.Program(shape, None, None, None, None, None, bytes=0)
 
         monkeypatch.setattr(program, "compile_block", compile_block)
         found = program.fit(None, None, None, mesh, (4, 3), None, chunk, shape)
