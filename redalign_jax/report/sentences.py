@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 FEW = 4  # encoders that a headline can name
 Where = Callable[[pd.DataFrame], str]  # rows of an axis → its values in words
-NOT_STOPPED = "; with early stopping, no gain is shown"
+# every test of the page counts here, which the answer by validation data does not ask for
+STOPPED = "; stopped early, with every test of the page counted"
+NOT_STOPPED = f"{STOPPED}, no gain is shown"
 
 
 class Verdict(NamedTuple):
@@ -87,7 +89,7 @@ def _along(plan: Layout, found: "Findings", trends: Sequence[dict[str, Any]]) ->
         reasons.append(_stopped_along(plan, left, places))
         left = gains[gains[plan.axis].isin(left[plan.axis])]
         if 0 < len(left) < len(gains):
-            headline += f"; with early stopping, a gain is shown only at {places(left)}"
+            headline += f"{STOPPED}, a gain is shown only at {places(left)}"
         elif len(gains) and not len(left):
             headline += NOT_STOPPED
     if trend and trend["spearman_low"] > 0:
@@ -117,8 +119,8 @@ def _stopped_along(plan: Layout, left: pd.DataFrame, places: Where) -> str:
         top = left.loc[left["held_out_gain"].idxmax()]
         found = f"a gain is shown at {places(left)}, at most {change(top, 'held_out_gain', plan)}"
     return (
-        f"Early stopping: with every encoder read at its best validation step, at λ = 0 as well, "
-        f"{found}."
+        "Early stopping: with every encoder read at its best validation step, at λ = 0 as well, "
+        f"and every test of the page counted, {found}."
     )
 
 
@@ -170,10 +172,10 @@ def _counted(plan: Layout, found: "Findings") -> Verdict:
         left = int(helps(found.stopped).sum())
         reasons.append(
             "Early stopping: with every encoder read at its best validation step, at λ = 0 as "
-            f"well, a gain is shown in {left} of {len(best)}."
+            f"well, and every test of the page counted, a gain is shown in {left} of {len(best)}."
         )
         if left < len(gains):
-            headline += f"; with early stopping, {left} of {len(best)}" if left else NOT_STOPPED
+            headline += f"{STOPPED}, {left} of {len(best)}" if left else NOT_STOPPED
     if len(harmed):
         worst = best.loc[best["change_at_max"].idxmin()]
         reasons.append(

@@ -129,7 +129,8 @@ def test_headline_says_what_is_so():
 
     only_a = table(change=lambda task, encoder, setting: 0.02 if encoder == "a" else -0.02)
     assert headline(only_a).headline == (
-        "Alignment helps a but is not shown to help b; with early stopping, no gain is shown"
+        "Alignment helps a but is not shown to help b"
+        "; stopped early, with every test of the page counted, no gain is shown"
     )
     lasting = headline(table(early=helps))
     assert lasting.headline == "Alignment helps a and b"
@@ -144,7 +145,8 @@ def test_headline_says_what_is_so():
         )
     )
     assert along.headline.startswith(
-        "Alignment helps at every redundancy R; with early stopping, a gain is shown only at R = 8"
+        "Alignment helps at every redundancy R"
+        "; stopped early, with every test of the page counted, a gain is shown only at R = 8"
     )
     assert any(r.startswith("Too strong: λ = 4 harms at R ≤ 4;") for r in along.reasons)
     assert headline(KINDS["one seed"]()).headline.startswith("One seed")
