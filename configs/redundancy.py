@@ -2,8 +2,8 @@ r"""How the best alignment strength moves with redundancy.
 
     python -m redalign_jax --job=sweep --config=configs/redundancy.py --workdir=runs/redundancy
 
-1,152 runs: 8 minutes on 2 cores that were busy with other jobs, less on quiet ones. Expected: λ*
-rises from 0.3 at R = 0 to 4 at R = 8; λ = 4 costs 26 points at R = 0 and gains 1.6 at R = 8.
+1,152 runs: 3.5 minutes on 2 cores. Expected: λ* rises from 0.3 at R = 0 to 4 at R = 8;
+λ = 4 costs 26 points at R = 0 and gains 1.6 at R = 8.
 """
 
 from ml_collections import ConfigDict

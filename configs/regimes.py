@@ -2,9 +2,9 @@ r"""Where the law holds: labels × size of the embedding × label noise, three r
 
     python -m redalign_jax --job=sweep --config=configs/regimes.py --workdir=runs/regimes
 
-864 runs in 18 regimes: five minutes on two busy cores. Expected: a map of how λ* follows what is
-shared in each regime, and of what is left of it when encoders are stopped early. With 4 seeds no
-cell can be shown for the whole map at once: use --config.sweep.seeds=8.
+864 runs in 18 regimes, four seeds; with --config.sweep.seeds=8, 8 minutes on 2 cores. Expected: a
+map of how λ* follows what is shared in each regime, and of what is left of it when encoders are
+stopped early. With 4 seeds no cell can be shown for the whole map at once, with 8 one is.
 """
 
 from ml_collections import ConfigDict
