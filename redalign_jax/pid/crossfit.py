@@ -1,5 +1,6 @@
 """Class probabilities of every example from classifiers that never saw it."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -162,7 +163,7 @@ def classifier(classes: int, recipe: Recipe) -> tuple[ModelSpec, Hyper]:
 
 
 def log_posteriors(
-    x: np.ndarray, y: np.ndarray, classes: int, parts: list[Partition], recipe: Recipe
+    x: Sequence[np.ndarray], y: np.ndarray, classes: int, parts: list[Partition], recipe: Recipe
 ) -> np.ndarray:
     """Calibrated log p(y | x_i) of every row in `parts`, from classifiers that never saw row i.
 
@@ -172,7 +173,8 @@ def log_posteriors(
     nothing is known but π, so that what the classifier knows is never below 0.
 
     Args:
-      x: (n, d) standardised inputs.
+      x: inputs, whose columns are read side by side: (n, d) standardised, or (parts, folds, n, d)
+        where every fold has its own, see `wide.reduced`.
       y: (n,) classes.
       classes: C.
       parts: from `partitions`; all of the same rows.
@@ -184,13 +186,23 @@ def log_posteriors(
     model, hyper = classifier(classes, recipe)
     folds, rows = parts[0].train.shape
     plan = TrainSpec(_rounded(recipe), min(recipe.batch, rows), LOOKS)
-    x, labels = jnp.asarray(x), jnp.asarray(y, jnp.int32)
+    labels = jnp.asarray(y, jnp.int32)
+    train = partial(_train, model, plan, hyper)
+    own = any(one.ndim == 4 for one in x)
+    shared = None if own else jnp.asarray(np.concatenate(x, axis=1))
     total = np.zeros((LOOKS, len(y), classes))
     known = np.zeros(len(y), bool)
-    for part in parts:
+    for i, part in enumerate(parts):
         known[part.judge] = True
-        keys = jax.random.split(part.key, folds)
-        out = np.asarray(_train(model, plan, hyper, x, labels, part._replace(key=keys)))
+        part = part._replace(key=jax.random.split(part.key, folds))
+        if own:
+            out = []
+            for f in range(folds):
+                here = [one[i, f] if one.ndim == 4 else one for one in x]
+                fold = jax.tree.map(lambda leaf, f=f: leaf[f : f + 1], part)
+                out += [*np.asarray(train(np.concatenate(here, axis=1), labels, fold))]
+        else:
+            out = np.asarray(train(shared, labels, part))
         for rows, judged in zip(part.judge, out, strict=True):
             total[:, rows] += judged  # a repeated row is assigned once
     mean = total[:, known] / len(parts)
