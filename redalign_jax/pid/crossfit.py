@@ -117,10 +117,15 @@ def partitions(
 def _train(
     model: ModelSpec, plan: TrainSpec, hyper: Hyper, x: Array, y: Array, fold: Partition
 ) -> Array:
-    """Trains a classifier per fold; (folds, LOOKS, b, classes) log-probabilities of its rows."""
+    """Trains a classifier per fold; (folds, LOOKS, b, classes) log-probabilities of its rows.
 
-    def one(fold: Partition) -> Array:
-        train, judge = (Split((x[rows],), y[rows]) for rows in (fold.train, fold.judge))
+    The inputs are (n, d), or (folds, n, d) where every fold has its own.
+    """
+
+    def one(at: tuple[Partition, Array | None]) -> Array:
+        fold, own = at
+        seen = x if own is None else own
+        train, judge = (Split((seen[rows],), y[rows]) for rows in (fold.train, fold.judge))
         data = Data(train, judge, judge)
         read = loop.layout(model, train.x)
 
@@ -135,8 +140,8 @@ def _train(
         return jax.lax.scan(segment, state, jnp.arange(LOOKS) * (plan.steps // LOOKS))[1]
 
     folds, rows = fold.train.shape
-    at_once = int(np.clip(AT_ONCE // (4 * rows * x.shape[1]), 1, folds))
-    return jax.lax.map(one, fold, batch_size=at_once)
+    at_once = int(np.clip(AT_ONCE // (4 * rows * x.shape[-1]), 1, folds))
+    return jax.lax.map(one, (fold, x if x.ndim == 3 else None), batch_size=at_once)
 
 
 def classifier(classes: int, recipe: Recipe) -> tuple[ModelSpec, Hyper]:
@@ -187,22 +192,17 @@ def log_posteriors(
     folds, rows = parts[0].train.shape
     plan = TrainSpec(_rounded(recipe), min(recipe.batch, rows), LOOKS)
     labels = jnp.asarray(y, jnp.int32)
-    train = partial(_train, model, plan, hyper)
-    own = any(one.ndim == 4 for one in x)
-    shared = None if own else jnp.asarray(np.concatenate(x, axis=1))
+    shared = all(one.ndim == 2 for one in x)
+    inputs = jnp.asarray(np.concatenate(x, axis=1)) if shared else None
     total = np.zeros((LOOKS, len(y), classes))
     known = np.zeros(len(y), bool)
     for i, part in enumerate(parts):
         known[part.judge] = True
-        part = part._replace(key=jax.random.split(part.key, folds))
-        if own:
-            out = []
-            for f in range(folds):
-                here = [one[i, f] if one.ndim == 4 else one for one in x]
-                fold = jax.tree.map(lambda leaf, f=f: leaf[f : f + 1], part)
-                out += [*np.asarray(train(np.concatenate(here, axis=1), labels, fold))]
-        else:
-            out = np.asarray(train(shared, labels, part))
+        if not shared:
+            each = [one[i] if one.ndim == 4 else np.stack([one] * folds) for one in x]
+            inputs = jnp.asarray(np.concatenate(each, axis=-1))
+        keys = jax.random.split(part.key, folds)
+        out = np.asarray(_train(model, plan, hyper, inputs, labels, part._replace(key=keys)))
         for rows, judged in zip(part.judge, out, strict=True):
             total[:, rows] += judged  # a repeated row is assigned once
     mean = total[:, known] / len(parts)
