@@ -277,7 +277,7 @@ def estimate(
 
     1. Three classifiers of y, from x1, x2 and both, give every example class probabilities; they
        were trained on other examples (`crossfit.log_posteriors`), and calibrated. An input of more
-       than 1,024 columns is read as its 64 leading principal components, those of the examples
+       than 1,024 columns is read as its 128 leading principal components, those of the examples
        that a classifier is trained on (`wide.reduced`), also where both are read together.
     2. Examples with alike probabilities given x_m are one value of a discrete X_m: k-means on the
        square roots of the probabilities. What X_m tells about Y is in p(Y | X_m) alone.

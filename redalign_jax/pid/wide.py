@@ -7,7 +7,7 @@ import numpy as np
 from redalign_jax.pid.crossfit import Partition
 
 WIDE = 1024  # columns; inputs of more are reduced
-KEPT = 64  # leading components of them
+KEPT = 128  # leading components of them
 ROWS = 4096  # that they are found from, at most
 _MORE = 8  # directions of the sketch beyond those kept
 
