@@ -32,33 +32,36 @@ def reduced(x: np.ndarray, rows: np.ndarray, parts: Sequence[Partition], seed: i
     """
     rng = np.random.default_rng(seed)
     found = np.zeros((len(parts), len(parts[0].train), len(x), KEPT), np.float32)
+    random = rng.standard_normal((x.shape[1], KEPT + _MORE), dtype=np.float32)
     inside = x[rows]
+    sketch = np.zeros((len(x), random.shape[1]), np.float32)
+    sketch[rows] = inside @ random
     for member, part in zip(found, parts, strict=True):
         for scores, train in zip(member, part.train, strict=True):
             train = np.unique(train)
             if len(train) > ROWS:
                 train = np.sort(rng.choice(train, ROWS, replace=False))
-            mean, axes = directions(x[train], rng)
+            mean, axes = directions(x[train], sketch[train])
             scores[rows, : axes.shape[1]] = inside @ axes - mean @ axes
     return found
 
 
-def directions(x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def directions(x: np.ndarray, sketch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean (d,) of rows, and V / s (d, k), k = min(KEPT, n − 1, d); see `reduced`.
 
     Halko, Martinsson and Tropp 2011 (SIAM Review 53(2):217), algorithm 4.4 with one power
-    iteration: the rows' range is sketched by random combinations of columns.
+    iteration.
 
     Args:
       x: (n, d) float32, n ≥ 2.
-      rng: draws the sketch.
+      sketch: (n, KEPT + a few) their projections on random directions.
     """
     mean = x.mean(axis=0)
     z = x - mean
     n, d = z.shape
     kept = min(KEPT, n - 1, d)
-    sketch = z @ rng.standard_normal((d, kept + _MORE), dtype=np.float32)
-    q = np.linalg.qr(z @ (z.T @ np.linalg.qr(sketch)[0]))[0]
+    q = np.linalg.qr(sketch - sketch.mean(axis=0))[0]
+    q = np.linalg.qr(z @ (z.T @ q))[0]
     b = q.T @ z
     squares, u = np.linalg.eigh((b @ b.T).astype(np.float64))
     squares, u = np.maximum(squares[::-1][:kept], 0), u[:, ::-1][:, :kept]
