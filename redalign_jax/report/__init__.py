@@ -58,8 +58,8 @@ def make(folder: str | Path) -> dict[str, Any]:
     if train.holds(folder):
         raise UserError(
             f"workdir: {folder} holds a fit, one setting with nothing to compare it with; "
-            f"--job=fit prints how good it is, {folder / results.RESULTS}.csv has every number, and "
-            "--job=sweep into another folder compares strengths"
+            f"--job=fit prints how good it is, {folder / results.RESULTS}.csv has every number, "
+            "and --job=sweep into another folder compares strengths"
         )
     every, under_way = _read(folder, results.RESULTS)
     every = _with_shares(every, about["config"]["data"])
