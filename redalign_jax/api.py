@@ -16,7 +16,7 @@ from redalign_jax.answers import ADVICE, Advice, Home, Results
 from redalign_jax.data import Load, look, memory
 from redalign_jax.data.memory import Dataset
 from redalign_jax.errors import UserError
-from redalign_jax.runtime import processes, workdir
+from redalign_jax.runtime import processes, results, workdir
 
 if TYPE_CHECKING:
     from redalign_jax.fitted.model import Model
@@ -390,8 +390,13 @@ def fit(
             config.hyper.strength = _strengths((setting,), task)
     config.sweep.balanced = False  # it is the one setting, or left out
     config = train.check(config)
+    write_events = _event_files() if config.log.tensorboard else None
     home = Home(workdir)
-    return train.fit(config, home.folder, progress, load)
+    model = train.fit(config, home.folder, progress, load)
+    if write_events:
+        tables = [results.read(home.folder, name) for name in (results.RESULTS, results.CURVES)]
+        processes.agree(lambda: write_events(home.folder, *tables))
+    return model
 
 
 def load(folder: str | Path) -> "Model":

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from redalign_jax import named
 from redalign_jax.errors import UserError
 
 KINDS = ("vector", "sequence", "image", "tokens")
@@ -56,18 +57,9 @@ def stated(field: str, names: Sequence[str]) -> dict[str, str]:
     """The field `data.kinds`, "name=kind" between commas.
 
     Raises:
-      UserError: a name or a kind that does not exist.
+      UserError: a name or a kind that does not exist, or a name twice.
     """
-    found: dict[str, str] = {}
-    for part in filter(None, (p.strip() for p in field.split(","))):
-        name, _, kind = (p.strip() for p in part.partition("="))
-        if name not in names or kind not in KINDS:
-            raise UserError(
-                f"data.kinds={field!r}: {part!r} is not NAME=KIND, with a name of "
-                f"{', '.join(names)} and a kind of {', '.join(KINDS)}"
-            )
-        found[name] = kind
-    return found
+    return named.values("data.kinds", field, names, KINDS, "kind")
 
 
 def resolve(field: str, x: Mapping[str, np.ndarray]) -> dict[str, str]:

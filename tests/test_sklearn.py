@@ -1,4 +1,4 @@
-"""AlignedEncoder is a scikit-learn estimator."""
+"""AlignedEncoder and AlignedRegressor are scikit-learn estimators."""
 
 import pickle
 import subprocess
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.shell import ROOT
+from sklearn.base import is_regressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -15,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from redalign_jax import sklearn as room
-from redalign_jax.sklearn import AlignedEncoder
+from redalign_jax.sklearn import AlignedEncoder, AlignedRegressor
 
 SMALL = {"embed_dim": 4, "hidden_sizes": (16,), "steps": 60, "learning_rate": 0.03}
 RNG = np.random.default_rng(0)
@@ -41,6 +42,11 @@ CHECKS = {
     "check_methods_subset_invariance",
     "check_n_features_in_after_fitting",
     "check_parameters_default_constructible",
+    "check_regressor_data_not_an_array",
+    "check_regressors_int",
+    "check_regressors_train",
+    "check_supervised_y_2d",
+    "check_supervised_y_no_nan",
 }
 
 
@@ -50,16 +56,16 @@ def _name(check):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "check",
+    ("kind", "check"),
     [
-        check
-        for _, check in estimator_checks_generator(AlignedEncoder(**SMALL))
+        pytest.param(kind, check, id=f"{kind.__name__}-{_name(check)}")
+        for kind in (AlignedEncoder, AlignedRegressor)
+        for _, check in estimator_checks_generator(kind(**SMALL))
         if _name(check) in CHECKS
     ],
-    ids=_name,
 )
-def test_scikit_learns_own_checks(check):
-    check(AlignedEncoder(**SMALL))
+def test_scikit_learns_own_checks(kind, check):
+    check(kind(**SMALL))
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +133,36 @@ def test_a_parameter_that_cannot_be_used_is_one_line(change, message):
     with pytest.raises(ValueError, match=message) as error:
         AlignedEncoder(**({"partner": OTHER, **SMALL} | change)).fit(X, Y)
     assert "\n" not in str(error.value)
+
+
+def test_a_regressor_predicts_in_the_units_of_y():
+    """Its score is R²; other units of y change the predictions' units and nothing else."""
+    y = 7000 + 300 * (SIGNAL @ [1.0, 2.0, 4.0] + 0.1 * RNG.normal(size=150))
+    train, new = np.arange(0, 100), np.arange(100, 150)
+    found = AlignedRegressor(OWN, OTHER, **SMALL).fit(X[train], y[train])
+    said = found.predict(X[new])
+    r2 = 1 - np.sum((y[new] - said) ** 2) / np.sum((y[new] - y[new].mean()) ** 2)
+    assert found.score(X[new], y[new]) == pytest.approx(r2, abs=1e-9) and r2 > 0.7
+    assert is_regressor(found) and not hasattr(found, "predict_proba")
+    turned = AlignedRegressor(OWN, OTHER, **SMALL).fit(X[train], 5 - y[train] / 1000)
+    again = AlignedRegressor(OWN, OTHER, **SMALL).fit(X[train], y[train] * 10 - 3)
+    np.testing.assert_allclose(again.predict(X[new]), said * 10 - 3, rtol=1e-3)
+    assert turned.score(X[new], 5 - y[new] / 1000) > 0.7
+    np.testing.assert_array_equal(found.model_.embed("modality", X[:, OWN]), found.transform(X))
+    held = AlignedRegressor(OWN, OTHER, **SMALL).fit(X[train], y[train].astype(int))
+    assert held.predict(X[new]).dtype == np.float64
+    search = GridSearchCV(AlignedRegressor(OWN, **SMALL), {"valid": [0.1, 0.2]}, cv=2)
+    assert search.fit(X, y).best_score_ > 0.5
+
+
+def test_a_target_that_cannot_be_learned_is_one_line():
+    for y, message in (
+        (np.ones(150), "AlignedRegressor: y is one number only"),
+        (Y, "could not convert|dtype='numeric'"),
+        (np.where(np.arange(150) == 3, np.nan, 1.0), "NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            AlignedRegressor(OWN, **SMALL).fit(X, y)
 
 
 def test_without_scikit_learn_one_line_names_the_extra():

@@ -61,7 +61,7 @@ def make_task(
     Args:
       x: name → (n, ...) numbers; (n,) counts as one column, (n, 1).
       y: labels of the `known` rows. Integers, booleans or strings are classes, numbered 0..C-1 in
-        sorted order; floating point is the target of a regression, see `_standardised`.
+        sorted order; floating point is the target of a regression, see `standardised`.
       labels: how many training pairs carry a label, stratified, placed first; 0 = all; more than
         there are = all, with a line that says so.
       valid: share of all labelled pairs in the validation split, rounded to whole pairs.
@@ -236,7 +236,7 @@ def _task(
     in_train = np.concatenate([labelled, unlabelled])
     mean, scale = 0.0, 1.0
     if not len(classes):
-        y, mean, scale = _standardised(y, labelled)
+        y, mean, scale = standardised(y, labelled)
     return Task(
         modalities=tuple(x),
         classes=len(classes),
@@ -255,7 +255,7 @@ def _task(
     )
 
 
-def _standardised(y: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, float, float]:
+def standardised(y: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, float, float]:
     """Targets of a regression with the mean and the deviation of the labelled training rows.
 
     All of it in float64 before the cast, so that neither units nor an offset cost digits.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from redalign_jax import named
 from redalign_jax.errors import UserError
 
 TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"log1p": np.log1p}
@@ -28,15 +29,6 @@ def stated(field: str, names: Sequence[str]) -> dict[str, str]:
     """The field `data.transform`, "NAME=TRANSFORM" between commas.
 
     Raises:
-      UserError: a name or a transform that does not exist.
+      UserError: a name or a transform that does not exist, or a name twice.
     """
-    found = {}
-    for part in filter(None, (p.strip() for p in field.split(","))):
-        name, _, how = (p.strip() for p in part.partition("="))
-        if name not in names or how not in TRANSFORMS:
-            raise UserError(
-                f"data.transform={field!r}: {part!r} is not NAME={'|'.join(TRANSFORMS)} with a "
-                f"name of {', '.join(names)}"
-            )
-        found[name] = how
-    return found
+    return named.values("data.transform", field, names, tuple(TRANSFORMS), "transform")

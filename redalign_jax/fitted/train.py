@@ -73,6 +73,11 @@ def fit(
     return files.load(folder / MODEL)
 
 
+def holds(folder: Path) -> bool:
+    """Whether a fit has been in this workdir, ended or not."""
+    return (folder / MODEL / files.JSON).exists() or (folder / kept.FOLDER).exists()
+
+
 def _best(scores: np.ndarray) -> int:
     """The row of (seeds, M) validation scores with the best mean; the first of equal ones."""
     if not np.isfinite(scores).all(axis=1).any():

@@ -1,5 +1,6 @@
 """Class probabilities of every example from classifiers that never saw it."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -116,10 +117,15 @@ def partitions(
 def _train(
     model: ModelSpec, plan: TrainSpec, hyper: Hyper, x: Array, y: Array, fold: Partition
 ) -> Array:
-    """Trains a classifier per fold; (folds, LOOKS, b, classes) log-probabilities of its rows."""
+    """Trains a classifier per fold; (folds, LOOKS, b, classes) log-probabilities of its rows.
 
-    def one(fold: Partition) -> Array:
-        train, judge = (Split((x[rows],), y[rows]) for rows in (fold.train, fold.judge))
+    The inputs are (n, d), or (folds, n, d) where every fold has its own.
+    """
+
+    def one(at: tuple[Partition, Array | None]) -> Array:
+        fold, own = at
+        seen = x if own is None else own
+        train, judge = (Split((seen[rows],), y[rows]) for rows in (fold.train, fold.judge))
         data = Data(train, judge, judge)
         read = loop.layout(model, train.x)
 
@@ -134,8 +140,8 @@ def _train(
         return jax.lax.scan(segment, state, jnp.arange(LOOKS) * (plan.steps // LOOKS))[1]
 
     folds, rows = fold.train.shape
-    at_once = int(np.clip(AT_ONCE // (4 * rows * x.shape[1]), 1, folds))
-    return jax.lax.map(one, fold, batch_size=at_once)
+    at_once = int(np.clip(AT_ONCE // (4 * rows * x.shape[-1]), 1, folds))
+    return jax.lax.map(one, (fold, x if x.ndim == 3 else None), batch_size=at_once)
 
 
 def classifier(classes: int, recipe: Recipe) -> tuple[ModelSpec, Hyper]:
@@ -162,7 +168,7 @@ def classifier(classes: int, recipe: Recipe) -> tuple[ModelSpec, Hyper]:
 
 
 def log_posteriors(
-    x: np.ndarray, y: np.ndarray, classes: int, parts: list[Partition], recipe: Recipe
+    x: Sequence[np.ndarray], y: np.ndarray, classes: int, parts: list[Partition], recipe: Recipe
 ) -> np.ndarray:
     """Calibrated log p(y | x_i) of every row in `parts`, from classifiers that never saw row i.
 
@@ -172,7 +178,8 @@ def log_posteriors(
     nothing is known but π, so that what the classifier knows is never below 0.
 
     Args:
-      x: (n, d) standardised inputs.
+      x: inputs, whose columns are read side by side: (n, d) standardised, or (parts, folds, n, d)
+        where every fold has its own, see `wide.reduced`.
       y: (n,) classes.
       classes: C.
       parts: from `partitions`; all of the same rows.
@@ -184,13 +191,18 @@ def log_posteriors(
     model, hyper = classifier(classes, recipe)
     folds, rows = parts[0].train.shape
     plan = TrainSpec(_rounded(recipe), min(recipe.batch, rows), LOOKS)
-    x, labels = jnp.asarray(x), jnp.asarray(y, jnp.int32)
+    labels = jnp.asarray(y, jnp.int32)
+    shared = all(one.ndim == 2 for one in x)
+    inputs = jnp.asarray(np.concatenate(x, axis=1)) if shared else None
     total = np.zeros((LOOKS, len(y), classes))
     known = np.zeros(len(y), bool)
-    for part in parts:
+    for i, part in enumerate(parts):
         known[part.judge] = True
+        if not shared:
+            each = [one[i] if one.ndim == 4 else np.stack([one] * folds) for one in x]
+            inputs = jnp.asarray(np.concatenate(each, axis=-1))
         keys = jax.random.split(part.key, folds)
-        out = np.asarray(_train(model, plan, hyper, x, labels, part._replace(key=keys)))
+        out = np.asarray(_train(model, plan, hyper, inputs, labels, part._replace(key=keys)))
         for rows, judged in zip(part.judge, out, strict=True):
             total[:, rows] += judged  # a repeated row is assigned once
     mean = total[:, known] / len(parts)

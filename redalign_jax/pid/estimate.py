@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from redalign_jax.pid import checks, crossfit, discretise, intervals
+from redalign_jax.pid import checks, crossfit, discretise, intervals, wide
 from redalign_jax.pid import groups as rows_together
 from redalign_jax.pid.crossfit import Recipe
 from redalign_jax.pid.exact import decompose
@@ -111,24 +111,35 @@ def _fit(
     posteriors = partial(
         crossfit.log_posteriors, y=s.y, classes=s.classes, parts=parts, recipe=s.recipe
     )
-    inputs = [*s.x, *(np.concatenate([s.x[a], s.x[b]], axis=1) for a, b in s.pairs)]
+
+    def narrow(x: np.ndarray) -> np.ndarray:
+        return wide.reduced(x, rows, parts, seed) if x.shape[1] > wide.WIDE else x
+
     found = []
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads:
+        x = list(threads.map(narrow, s.x))
+        # the longest first: no core waits for it in the end
+        inputs = [*([x[a], x[b]] for a, b in s.pairs), *([one] for one in x)]
         for log_p in threads.map(posteriors, inputs):
             found.append(log_p[rows])
             advance(crossfit.steps(s.recipe))
     labels, unit = s.y[rows], _units(s.group[rows], s.y[rows])
     count = s.clusters or _clusters(len(rows), s.classes)
     found_tables = []
-    for log_p in found[: len(s.x)]:
+    joint, single = found[: len(s.pairs)], found[len(s.pairs) :]
+    for log_p in single:
         draws = np.random.default_rng(seed)
         cluster = discretise.clusters(log_p, count, draws)
         bias = discretise.bias(cluster, log_p, unit, count, draws)
         found_tables.append(discretise.table(cluster, labels, bias, (count, s.classes)))
     p_y = np.bincount(labels, minlength=s.classes) / len(labels)
     entropy = float(-np.sum(p_y[p_y > 0] * np.log(p_y[p_y > 0])))
-    told = np.array([entropy + np.mean(p[np.arange(len(labels)), labels]) for p in found])
-    return _Fit(found_tables, told[: len(s.x)], told[len(s.x) :], entropy)
+
+    def told(log_p: list[np.ndarray]) -> np.ndarray:
+        right = [p[np.arange(len(labels)), labels] for p in log_p]
+        return np.array([entropy + np.mean(p) for p in right])
+
+    return _Fit(found_tables, told(single), told(joint), entropy)
 
 
 def _units(group: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -265,7 +276,9 @@ def estimate(
     """Estimates the partial information decomposition of I(X1,X2;Y) from samples.
 
     1. Three classifiers of y, from x1, x2 and both, give every example class probabilities; they
-       were trained on other examples (`crossfit.log_posteriors`), and calibrated.
+       were trained on other examples (`crossfit.log_posteriors`), and calibrated. An input of more
+       than 1,024 columns is read as its 128 leading principal components, those of the examples
+       that a classifier is trained on (`wide.reduced`), also where both are read together.
     2. Examples with alike probabilities given x_m are one value of a discrete X_m: k-means on the
        square roots of the probabilities. What X_m tells about Y is in p(Y | X_m) alone.
     3. R, U1 and U2 are those of the two tables of cluster and y, by exact BROJA (`decompose`),
@@ -278,6 +291,9 @@ def estimate(
 
     Rows that belong together, see `groups` below, share a fold and a half: no classifier is judged
     on a copy of what it has seen.
+
+    What a few of very many unrelated columns tell is lost with the components that are left out; a
+    classifier of all of them finds little of it from so few examples either.
 
     S is the least certain: a difference of terms that are estimated in two ways. Whatever a
     classifier does not find is missing, so all informations tend to be too low, and synergy that

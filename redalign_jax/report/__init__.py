@@ -9,6 +9,7 @@ from redalign_jax import rooms
 from redalign_jax.analysis import balanced, conclusions, differences, shuffled
 from redalign_jax.data import look
 from redalign_jax.errors import UserError
+from redalign_jax.fitted import train
 from redalign_jax.report import (
     charts,
     control,
@@ -44,7 +45,7 @@ def make(folder: str | Path) -> dict[str, Any]:
       The summary, see `conclusions.summarise`, and the rows of `decomposition` if there are any.
 
     Raises:
-      UserError: a file of the workdir is missing or cannot be read.
+      UserError: a file of the workdir is missing or cannot be read, or it holds a fit.
     """
     folder = Path(folder)
     about = workdir.read_config(folder)
@@ -52,8 +53,14 @@ def make(folder: str | Path) -> dict[str, Any]:
     known = None
     if (folder / f"{results.DECOMPOSITION}.parquet").exists():
         known = results.read(folder, results.DECOMPOSITION)
-        if not shards.any_of(folder):
+        if not shards.any_of(folder) or train.holds(folder):
             return _decomposed(folder, about, known)
+    if train.holds(folder):
+        raise UserError(
+            f"workdir: {folder} holds a fit, one setting with nothing to compare it with; "
+            f"--job=fit prints how good it is, {folder / results.RESULTS}.csv has every number, "
+            "and --job=sweep into another folder compares strengths"
+        )
     every, under_way = _read(folder, results.RESULTS)
     every = _with_shares(every, about["config"]["data"])
     true, _ = shuffled.split(every)
@@ -151,7 +158,7 @@ def _with_shares(table: pd.DataFrame, data: dict[str, Any]) -> pd.DataFrame:
 
 
 def _decomposed(folder: Path, about: dict[str, Any], known: pd.DataFrame) -> dict[str, Any]:
-    """The report of a workdir that no sweep has been in."""
+    """The report of a workdir that no sweep has been in: a fit alone compares nothing."""
     picture = render.render(decomposition.chart(known))
     section = decomposition.section(known, 1, picture)
     summary = {"headline": decomposition.headline(known), "findings": []}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from helpers.shell import ROOT, command, refused
 
 import redalign_jax as ra
+from redalign_jax.errors import UserError
 from redalign_jax.fitted import files, kept, train
 from redalign_jax.runtime import preemption
 from redalign_jax.sweep import block
@@ -73,6 +75,28 @@ def test_it_is_as_accurate_as_the_sweeps_run_of_the_same_setting_and_seed(model)
     assert model.about["seed"] == means.argmax()
     assert model.class_names.tolist() == ["cat", "emu", "owl"]
     assert {row["step"] for row in model.about["encoders"].values()} != {40}  # some stopped early
+
+
+def test_a_fit_has_no_report_and_one_line_says_so(home, model, tmp_path):
+    """Also where its one strength is 0, of which a page could be drawn that compares nothing."""
+    alone = tmp_path / "alone"
+    fit(alone, 0)
+    for folder in (home, alone):
+        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+        with pytest.raises(UserError, match="holds a fit, .* --job=sweep into another") as error:
+            ra.report(folder)
+        assert "\n" not in str(error.value)
+        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    refused(f"{home} holds a fit", "--job=report", f"--workdir={home}")
+
+
+def test_a_fit_writes_event_files(home, model, tmp_path):
+    """A folder per seed; those of a fit that has ended are written from its tables."""
+    folder = tmp_path / "copy"
+    shutil.copytree(home, folder)
+    fit(folder, log__tensorboard=True)
+    names = {path.parent.name for path in folder.glob("tensorboard/*/*tfevents*")}
+    assert len(names) == 3 and {name.split("seed=")[1][0] for name in names} == set("012")
 
 
 @pytest.mark.slow
