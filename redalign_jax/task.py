@@ -99,4 +99,4 @@ def lengths(x: Any) -> Any:
     That is, up to the last one that is not zero. numpy or JAX.
     """
     real = (x != 0).any(axis=-1) if x.ndim == 3 else x != 0
-    return (real * np.arange(1, x.shape[1] + 1, dtype=np.int32)).max(axis=-1)
+    return (real * np.arange(1, x.shape[1] + 1, dtype=np.int32)[None]).max(axis=-1)

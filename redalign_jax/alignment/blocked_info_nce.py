@@ -111,9 +111,9 @@ def _backward(
     def add(g_b: Array, rows: dict[str, Array]) -> tuple[Array, Array]:
         s = (rows["z"] @ every_b.T - bounded) / temperature
         if bounded:
-            p = jnp.exp(s) * (jnp.exp(-rows["across"])[:, None] + jnp.exp(-down))
+            p = jnp.exp(s) * (jnp.exp(-rows["across"])[:, None] + jnp.exp(-down)[None])
         else:
-            p = jnp.exp(s - rows["across"][:, None]) + jnp.exp(s - down)
+            p = jnp.exp(s - rows["across"][:, None]) + jnp.exp(s - down[None])
         weights = _weights(rows, negatives, every_p)
         if weights is not None:
             p = p * weights

@@ -74,7 +74,7 @@ def _bounded_forward(
 def _bounded_backward(saved: tuple, g: Array) -> tuple[Array, Array, Array, Array | None]:
     z_a, z_b, temperature, weights, e, rows, columns = saved
     scale = g / (2 * z_a.shape[0] * temperature)
-    p = e * (1 / rows[:, None] + 1 / columns)
+    p = e * (1 / rows[:, None] + 1 / columns[None])
     g_a = (p @ z_b - 2 * z_b) * scale
     # z_aᵀp is several times faster on CPU than pᵀz_a; scaled before it is transposed, because XLA
     # would turn a bare transpose back into the slow product

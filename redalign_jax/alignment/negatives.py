@@ -44,4 +44,5 @@ def negative_weights(negatives: Negatives, positions: Array | None = None) -> Ar
     same = jnp.clip(jax.lax.stop_gradient(p_a @ p_b.T), 0, 1)
     if positions is None:
         return 1 - false_negative_weight * same * (1 - jnp.eye(same.shape[0]))
-    return 1 - false_negative_weight * same * (positions[:, None] != jnp.arange(same.shape[1]))
+    other = positions[:, None] != jnp.arange(same.shape[1])[None]
+    return 1 - false_negative_weight * same * other

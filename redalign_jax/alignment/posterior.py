@@ -72,7 +72,7 @@ def prior(y: Array, classes: int) -> Array:
       and variance.
     """
     if classes:
-        counts = jnp.sum(y[:, None] == jnp.arange(classes), axis=0) + 0.5
+        counts = jnp.sum(y[:, None] == jnp.arange(classes)[None], axis=0) + 0.5
         return jnp.log(counts / jnp.sum(counts))
     mean = jnp.mean(y)
     v = jnp.maximum(jnp.mean((y - mean) ** 2), 1e-12)
@@ -146,9 +146,9 @@ def exponents(
     def model(a: Array) -> tuple[Array, Array]:
         """Gradient and curvature of the loss at a: (K,), (K, K)."""
         expected, push = jax.linearize(means, own + jnp.sum(a[:, None, None] * ratios, axis=0))
-        weighed = share * ratios
-        g = jnp.sum((expected - s) * weighed, axis=(1, 2))
-        return g, jnp.sum(weighed[:, None] * jax.vmap(push)(ratios), axis=(2, 3))
+        weighed = share[None, None] * ratios
+        g = jnp.sum((expected - s)[None] * weighed, axis=(1, 2))
+        return g, jnp.sum(weighed[:, None] * jax.vmap(push)(ratios)[None], axis=(2, 3))
 
     def step(a: Array, g: Array, h: Array) -> Array:
         """To the minimum in the box of the quadratic model at a, coordinate by coordinate."""
@@ -221,7 +221,7 @@ def weigh(own: Array, ratios: Array, s: Array, classes: int) -> tuple[Array, Arr
     every, on_even, on_odd = jax.vmap(
         lambda c: exponents(own, ratios, s, c, classes, 0, GREATEST, 0)
     )(counted)
-    judging = jnp.where(even == 1, on_odd[:, None], on_even[:, None])  # (K, n)
+    judging = jnp.where((even == 1)[None], on_odd[:, None], on_even[:, None])  # (K, n)
     fused = own + jnp.sum(judging[:, None] * ratios, axis=0)
     saved = log_loss(own, s, classes) - log_loss(fused, s, classes)
     mean, square = jnp.mean(saved), jnp.var(saved, ddof=1) / examples
@@ -268,9 +268,9 @@ def fit(
         variance = jnp.clip(jnp.mean((outputs - y) ** 2, axis=1), SMALLEST * v, v)
     eta = jax.vmap(natural, (0, 0, None))(outputs, variance, classes)
     hot = jax.vmap(lambda e, own: temperature(e, before, own, classes))(eta, s)
-    ratios = _without((eta - before[:, None]) / hot[:, None, None], apart)
+    ratios = _without((eta - before[None, :, None]) / hot[:, None, None], apart)
     weight, gates = jax.vmap(partial(weigh, classes=classes))(
-        ratios + before[:, None], ratios[partners(count)], s
+        ratios + before[None, :, None], ratios[partners(count)], s
     )
     return Evidence(before, hot, variance, weight, jnp.where(apart, 0, gates))
 
@@ -294,8 +294,9 @@ def losses(outputs: Array, evidence: Evidence, classes: int, apart: Array | None
     # one row of exponents per encoder: α_mk / T_k for partners, 0 for itself
     count = len(outputs)
     exponent = jnp.zeros((count, count)).at[jnp.arange(count)[:, None], partners(count)]
-    exponent = jnp.where(apart, 0, exponent.set(evidence.weight) / evidence.temperature)
-    told = jnp.sum(exponent[:, :, None, None] * (still - evidence.prior[:, None]), axis=1)
+    exponent = exponent.set(evidence.weight) / evidence.temperature[None]
+    exponent = jnp.where(apart[None], 0, exponent)[:, :, None, None]
+    told = jnp.sum(exponent * (still - evidence.prior[None, :, None])[None], axis=1)
     expected = moments(still + told, classes)
     return jnp.mean(log_loss(eta, expected, classes), axis=-1) * jnp.sqrt(evidence.variance)
 

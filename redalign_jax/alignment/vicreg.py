@@ -37,7 +37,7 @@ def vicreg(
     z_a, z_b = gathered(z_a, axis), gathered(z_b, axis)
 
     def spread(z: Array) -> Array:
-        z = z - jnp.mean(z, axis=0)
+        z = z - jnp.mean(z, axis=0, keepdims=True)
         cov = z.T @ z / (z.shape[0] - 1)
         var = jnp.diagonal(cov)
         hinge = jnp.mean(jax.nn.relu(1 - jnp.sqrt(var + 1e-4)))

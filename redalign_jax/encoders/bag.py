@@ -29,6 +29,6 @@ class Bag(nn.Module):
         vectors = nn.Embed(
             self.vocabulary, self.width, embedding_init=nn.initializers.normal(0.01)
         )(x)
-        there = (jnp.arange(x.shape[1]) < lengths(x)[:, None])[:, :, None]
+        there = (jnp.arange(x.shape[1])[None] < lengths(x)[:, None])[:, :, None]
         mean = jnp.sum(vectors * there, axis=1) / jnp.maximum(jnp.sum(there, axis=1), 1)
         return nn.Dense(self.features)(mean)

@@ -29,10 +29,11 @@ class Blocks(nn.Module):
     def __call__(self, x: Array, length: Array | None = None) -> Array:
         """Encodes a batch whose sequences end after `length` (n,) steps, or fill x."""
         _, t, width = x.shape
-        x = x + self.param("positions", nn.initializers.normal(0.02), (t, width)).astype(x.dtype)
+        positions = self.param("positions", nn.initializers.normal(0.02), (t, width))
+        x = x + positions.astype(x.dtype)[None]
         there = jnp.ones(x.shape[:2], bool)
         if length is not None:
-            there = jnp.arange(t) < length[:, None]
+            there = jnp.arange(t)[None] < length[:, None]
         mask = None if length is None else there[:, None, None]
         for _ in range(self.depth):
             y = nn.LayerNorm(dtype=self.dtype)(x)

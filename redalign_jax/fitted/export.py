@@ -58,15 +58,17 @@ def _standardised(input: Input, x: Array) -> Array:
         return x
     x = JAX_TRANSFORMS[input.transform](x) if input.transform else x
     flat = x.reshape(x.shape[0], -1) if input.kind == "vector" else x
-    mean = input.scale.mean.astype(np.float32)
-    rest = (input.scale.mean - mean).astype(np.float32)
-    known = input.scale.spread > 0
-    spread = np.where(known, input.scale.spread, 1).astype(np.float32)
+    along = (*(1,) * (flat.ndim - 1), -1)
+    exact, spread = (part.reshape(along) for part in input.scale)
+    mean = exact.astype(np.float32)
+    rest = (exact - mean).astype(np.float32)
+    known = spread > 0
+    spread = np.where(known, spread, 1).astype(np.float32)
     z = jnp.clip(jnp.where(known, ((flat - mean) - rest) / spread, 0), -CLIP, CLIP)
     if input.kind != "sequence":
         return z.reshape(x.shape)
     ends = lengths(x)[:, None]
-    steps = jnp.arange(x.shape[1])
+    steps = jnp.arange(x.shape[1])[None]
     z = jnp.where((steps < ends)[:, :, None], z, 0)
     # as in scaling: a last step that is zero by chance is not padding
     last = (steps == ends - 1) & ~jnp.any(z != 0, axis=2)

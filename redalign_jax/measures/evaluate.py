@@ -75,7 +75,7 @@ def quality(
 
 def _balanced(found: Array, y: Array, classes: int) -> Array:
     """Mean over the classes among y of the share of each that was found."""
-    member = y[:, None] == jnp.arange(classes)
+    member = y[:, None] == jnp.arange(classes)[None]
     size = jnp.sum(member, axis=0)
     share = jnp.sum(member & found[:, None], axis=0) / jnp.maximum(size, 1)
     return jnp.sum(share) / jnp.sum(size > 0)

@@ -26,9 +26,9 @@ def _standardised(train: Array, test: Array) -> tuple[Array, Array]:
     """
     unit = power_of_two(train, 0)
     train, test = train * unit, test * unit
-    mean = jnp.mean(train, axis=0)
-    std = jnp.std(train, axis=0)
-    varies = std > 8 * _EPSILON * jnp.max(jnp.abs(train), axis=0)
+    mean = jnp.mean(train, axis=0, keepdims=True)
+    std = jnp.std(train, axis=0, keepdims=True)
+    varies = std > 8 * _EPSILON * jnp.max(jnp.abs(train), axis=0, keepdims=True)
     scale = jnp.where(varies, 1 / jnp.where(varies, std, 1), 0)
     return tuple(
         jnp.concatenate([(x - mean) * scale, jnp.ones((x.shape[0], 1))], axis=1)

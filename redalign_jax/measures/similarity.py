@@ -212,9 +212,10 @@ def _centred(x: Array) -> Array:
     """Columns with mean 0, (n, d), up to a common scale; exact zeros where a column is constant."""
     x = _scaled(x)
     # Relative to the first row a constant column is exactly 0; a mean over many rows is not exact.
-    offset = x - x[0]
-    varies = jnp.max(jnp.abs(offset), 0) > 8 * _EPSILON * jnp.max(jnp.abs(x), 0)
-    return jnp.where(varies, offset - jnp.mean(offset, 0), 0)
+    offset = x - x[:1]
+    reach, largest = (jnp.max(jnp.abs(a), 0, keepdims=True) for a in (offset, x))
+    mean = jnp.mean(offset, 0, keepdims=True)
+    return jnp.where(reach > 8 * _EPSILON * largest, offset - mean, 0)
 
 
 def _squared_norm(x: Array, y: Array) -> Array:
@@ -260,7 +261,8 @@ def _mean_correlation(xx: Array, yy: Array, xy: Array, variance: float) -> Array
         # Eigenvalues ascend: the sum up to component i is what dropping all up to i would lose.
         lost = jnp.cumsum(jnp.maximum(values, 0))
         kept = (lost > (1 - variance) * lost[-1]) & (values > 1e-5 * values[-1])
-        return vectors * _ratio(kept, jnp.sqrt(jnp.where(kept, values, 0))), kept.sum()
+        unit = _ratio(kept, jnp.sqrt(jnp.where(kept, values, 0)))
+        return vectors * unit[None], kept.sum()
 
     (to_x, p), (to_y, q) = principal(xx), principal(yy)
     correlations = jnp.linalg.svd(_matmul(_matmul(to_x.T, xy), to_y), compute_uv=False)

@@ -85,17 +85,17 @@ def _feasible_primal(q: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
     q = q * jnp.minimum(1, _ratio(b, q.sum(0)))[None]
     missing_a = jnp.maximum(a - q.sum(1), 0)
     missing_b = jnp.maximum(b - q.sum(0), 0)
-    return q + missing_a[:, None] * _ratio(missing_b, missing_b.sum(0))[None]
+    return q + missing_a[:, None] * _ratio(missing_b, missing_b.sum(0, keepdims=True))[None]
 
 
 def _feasible_dual(
     lam: jax.Array, mu: jax.Array, a: jax.Array, b: jax.Array, keep_a: jax.Array, keep_b: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(λ, μ) made feasible, and their value. Pruned entries get a value that does no harm."""
-    top = jnp.max(jnp.where(keep_b, mu, -jnp.inf), 0)
+    top = jnp.max(jnp.where(keep_b, mu, -jnp.inf), 0, keepdims=True)
     lam = jnp.where(keep_a, lam, _log(a) - jnp.where(jnp.isfinite(top), top, 0))
     lam = jnp.where(a > 0, lam, -jnp.inf)
-    top = jnp.max(lam, 0)
+    top = jnp.max(lam, 0, keepdims=True)
     mu = jnp.where(keep_b, mu, _log(b) - jnp.where(jnp.isfinite(top), top, 0))
     mu = jnp.where(b > 0, mu, -jnp.inf)
 
@@ -124,7 +124,7 @@ def _inverse_root(m: jax.Array) -> jax.Array:
     def eliminate(j: jax.Array, rows: jax.Array) -> jax.Array:
         column = rows[:, :, j] / jnp.sqrt(rows[:, j, j])[:, None]
         row = rows[:, j] / jnp.sqrt(rows[:, j, j])[:, None]
-        rows = rows - jnp.where(later > j, column, 0)[..., None] * row[:, None]
+        rows = rows - jnp.where((later > j)[None], column, 0)[..., None] * row[:, None]
         return rows.at[:, j].set(row)
 
     unit = jnp.broadcast_to(jnp.eye(k, dtype=m.dtype), m.shape)
@@ -157,14 +157,14 @@ def _factorise(
     n1, n2, ny = d.shape
     eye = jnp.eye(ny, dtype=d.dtype)
     # Pruned rows are empty: a unit on their diagonal keeps them out of the way.
-    block_a = jnp.einsum("ijy,ijz->iyz", d, e) + (d.sum(1) + ~keep_a)[..., None] * eye
-    block_b = jnp.einsum("ijy,ijz->jyz", d, e) + (d.sum(0) + ~keep_b)[..., None] * eye
+    block_a = jnp.einsum("ijy,ijz->iyz", d, e) + (d.sum(1) + ~keep_a)[..., None] * eye[None]
+    block_b = jnp.einsum("ijy,ijz->jyz", d, e) + (d.sum(0) + ~keep_b)[..., None] * eye[None]
     scale_a = jnp.sqrt(jnp.einsum("iyy->iy", block_a))
     scale_b = jnp.sqrt(jnp.einsum("iyy->iy", block_b))
-    block_a = block_a / (scale_a[:, :, None] * scale_a[:, None, :]) + ridge * eye
-    block_b = block_b / (scale_b[:, :, None] * scale_b[:, None, :]) + ridge * eye
+    block_a = block_a / (scale_a[:, :, None] * scale_a[:, None, :]) + ridge * eye[None]
+    block_b = block_b / (scale_b[:, :, None] * scale_b[:, None, :]) + ridge * eye[None]
     d = jnp.swapaxes(d, 1, 2) / scale_a[..., None]  # (n1, ny, n2)
-    cross = d[..., None] * (eye[:, None] + e[:, None]) / scale_b
+    cross = d[..., None] * (eye[None, :, None] + e[:, None]) / scale_b[None, None]
 
     root_a = _inverse_root(block_a)
     cross = root_a @ cross.reshape(n1, ny, n2 * ny)
@@ -172,8 +172,9 @@ def _factorise(
     same = jnp.eye(n2, dtype=d.dtype)[:, None, :, None]
     # λ + c(y), μ - c(y) changes nothing: adding that direction for each y makes the matrix regular.
     gauge = jnp.where(keep_b, scale_b, 0)
-    gauge = gauge / jnp.sqrt(jnp.maximum(jnp.sum(gauge**2, 0), jnp.finfo(d.dtype).tiny))
-    gauge = gauge[:, :, None, None] * gauge * eye[:, None]
+    squared = jnp.sum(gauge**2, 0, keepdims=True)
+    gauge = gauge / jnp.sqrt(jnp.maximum(squared, jnp.finfo(d.dtype).tiny))
+    gauge = gauge[:, :, None, None] * gauge[None, None] * eye[None, :, None]
     schur = (same * block_b[:, :, None] + gauge).reshape(n2 * ny, n2 * ny) - flat.T @ flat
     return _System(scale_a, scale_b, root_a, cross, batch_safe(jnp.linalg.cholesky)(schur))
 
@@ -251,7 +252,7 @@ def solve(p: jax.Array, tol: jax.Array | float, max_steps: jax.Array | int) -> B
     p_y = a.sum(0)
     # Marginals this small cannot move the answer by tol, but would ruin the conditioning.
     keep_a, keep_b = a > 1e-5 * tol, b > 1e-5 * tol
-    independent = a[:, None] * _ratio(b, p_y)[None]
+    independent = a[:, None] * _ratio(b, p_y[None])[None]
     weight = jnp.where(keep_a[:, None] & keep_b[None], independent, 0)
     live = weight > 0
     target_a, target_b = weight.sum(1), weight.sum(0)
@@ -269,7 +270,7 @@ def solve(p: jax.Array, tol: jax.Array | float, max_steps: jax.Array | int) -> B
         ),
         steps=jnp.zeros((), jnp.int32),
     )
-    lam = jnp.where(keep_a, _log(_conditional(a)) - _log(p_y), 0)
+    lam = jnp.where(keep_a, _log(_conditional(a)) - _log(p_y)[None], 0)
     mu = jnp.where(keep_b, _log(_conditional(b)), 0)
     slack = _log(_conditional(weight)) - lam[:, None] - mu[None]
     shift = _START - jnp.min(jnp.where(live, slack, jnp.inf))

@@ -296,7 +296,7 @@ def _lost(own: Array, shared: Array, align: Array) -> Array:
     first, second = np.array(alignment.pairs(len(own)), int).reshape(-1, 2).T
     lost = ~jnp.isfinite(align) & own[first] & own[second]
     member = (first == np.arange(len(own))[:, None]) | (second == np.arange(len(own))[:, None])
-    return ~shared | jnp.any(member & lost, axis=1)
+    return ~shared | jnp.any(member & lost[None], axis=1)
 
 
 def heads(model: ModelSpec, params: Params, split: Split) -> tuple[Array, ...]:
