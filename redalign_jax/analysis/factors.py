@@ -102,7 +102,7 @@ def exchanged(factors: list[Factor], keys: pd.DataFrame) -> np.ndarray:
     """
     rest = keys.drop(columns=[f.name for f in factors if f.name != VIEWS])
     rest = rest.drop(columns=["subject", VIEWS], errors="ignore")
-    rest = list(rest.itertuples(index=False, name=None))
+    rest = list(map(tuple, rest.to_numpy(object)))  # one of no column is a row all the same
     subjects = keys["subject"].tolist()
     members = [[[f.levels[j] for j in np.flatnonzero(row)] for row in f.holds] for f in factors]
 

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -38,13 +38,17 @@ def _home() -> Path:
         return Path(tempfile.gettempdir()) / f"redalign-{os.getuid()}"
 
 
-def mesh(batch: int = 1) -> jax.sharding.Mesh:
+def mesh(batch: int = 1, found: Sequence[jax.Device] | None = None) -> jax.sharding.Mesh:
     """All devices of all processes: `runs` × `batch`, where a run's batch is split over the latter.
+
+    Args:
+      batch: devices that share a batch.
+      found: the devices, also such as are only described; None for those there are.
 
     Raises:
       UserError: `batch` does not divide the number of devices.
     """
-    found = np.array(jax.devices())
+    found = np.array(jax.devices() if found is None else found)
     if found.size % batch:
         raise UserError(f"sweep.batch_shards: {batch} does not divide the {found.size} devices")
     return jax.sharding.Mesh(found.reshape(-1, batch), (RUNS, BATCH))

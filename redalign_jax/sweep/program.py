@@ -106,15 +106,25 @@ def _bytes(compiled: jax.stages.Compiled) -> int:
     )
 
 
-def compile_block(
+class Lowered(NamedTuple):
+    """What `Program` holds, before XLA compiles it."""
+
+    start: jax.stages.Lowered
+    segment: jax.stages.Lowered
+    measure: jax.stages.Lowered
+    state: State
+    curve: TrainMetrics
+
+
+def lower(
     model: ModelSpec,
     plan: TrainSpec,
     settings: evaluate.EvalSpec,
     mesh: Mesh,
     shape: Shape,
     example: Data,
-) -> Program:
-    """Compiles for tasks shaped like `example` (one task's arrays on the host)."""
+) -> Lowered:
+    """Traces for tasks shaped like `example` (one task's arrays); no device of `mesh` is needed."""
     runs, everywhere = P(devices.RUNS), P()
 
     def put(shape: tuple, dtype: np.dtype, spec: P = runs) -> jax.ShapeDtypeStruct:
@@ -155,11 +165,25 @@ def compile_block(
     )
     measure_all = sharded(_grid(measure, (0,) * 4, (0, None, None, 0)), (runs,) * 4)
     _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
-    lowered = (
+    return Lowered(
         start_all.lower(hyper, seeds, data),
         segment_all.lower(hyper, seeds, data, state, first),
         measure_all.lower(hyper, seeds, data, state),
+        state,
+        curve,
     )
+
+
+def compile_block(
+    model: ModelSpec,
+    plan: TrainSpec,
+    settings: evaluate.EvalSpec,
+    mesh: Mesh,
+    shape: Shape,
+    example: Data,
+) -> Program:
+    """Compiles for tasks shaped like `example` (one task's arrays on the host)."""
+    *lowered, state, curve = lower(model, plan, settings, mesh, shape, example)
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
         compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
     return Program(shape, *compiled, state, curve, bytes=max(map(_bytes, compiled)))
