@@ -1,6 +1,6 @@
 """What accelerators' own compilers say of a sweep's programs, on a machine that has none of them.
 
-python benchmarks/compile_for.py --topology=v5e:2x2 --config=redundancy --runs=256,2048 [--json=FILE]
+python benchmarks/compile_for.py --topology=v5e:2x2 --config=redundancy --runs=256,2048
 
 Lowers `start`, `segment` and `measure` with the sweep's own code onto devices that are only
 described, and compiles them ahead of time. Nothing is run. A line says, per function,
@@ -14,10 +14,13 @@ described, and compiles them ahead of time. Nothing is run. A line says, per fun
   collectives    how many of each kind, and MB per device
   products       how many matrix products of each precision
 
-Topologies: v4:2x2x1, v5e:2x2, v5e:4x8 (several hosts), v5p:2x2x1, v6e:2x2, h100; any other name that
-libtpu knows. They need the wheels of the extra `compile`:  pip install -e ".[compile]"  and, for
-h100, jax's CUDA plugin without its libraries:
-pip install --no-deps "jax-cuda12-plugin==VERSION" "jax-cuda12-pjrt==VERSION", with jax's version.
+Topologies: v4:2x2x1, v5e:2x2, v5e:4x8 (several hosts), v5p:2x2x1, v6e:2x2, h100; any other name
+that libtpu knows. --json=FILE keeps the numbers. The wheels, on Linux:
+
+  pip install -e ".[compile]"
+  pip install --no-deps "jax-cuda12-plugin==VERSION" "jax-cuda12-pjrt==VERSION"
+
+the latter for h100, with jax's version, without the libraries that only running needs.
 """
 
 import argparse

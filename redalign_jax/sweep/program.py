@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,8 @@ from redalign_jax.training.model import Hyper, ModelSpec
 # Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
 # fills it.
 RUNS_PER_CPU_DEVICE, RUNS_PER_ACCELERATOR = 16, 2048
+# Measuring needs ten times the memory of training, and once: so many runs of a device at a time.
+MEASURED_TOGETHER = 256
 
 
 class Shape(NamedTuple):
@@ -92,6 +95,31 @@ def cut(tasks: int, settings: int, device_count: int, runs_per_device: int) -> S
 def _grid(f: Callable, rows: tuple, settings: tuple) -> Callable:
     """vmap over settings inside vmap over rows."""
     return jax.vmap(jax.vmap(f, in_axes=settings), in_axes=rows)
+
+
+def by_turns(f: Callable, rows: int, most: int) -> Callable:
+    """`f` of arrays with `rows` rows, computed for at most `most` rows at a time.
+
+    Rows must not depend on each other. The last turn takes as many rows as the others, some of
+    them again, so that there is one program and no row is copied to fill it.
+    """
+    turns = -(-rows // most)
+    width = -(-rows // turns)
+    if turns == 1:
+        return f
+    firsts = np.minimum(np.arange(turns) * width, rows - width)
+    turn = np.arange(rows) // width
+    place = turn * width + np.arange(rows) - firsts[turn]
+
+    def mapped(*arrays: Any) -> Any:
+        def one(first: Array) -> Any:
+            cut = partial(jax.lax.dynamic_slice_in_dim, start_index=first, slice_size=width)
+            return f(*jax.tree.map(cut, arrays))
+
+        found = jax.lax.map(one, jnp.asarray(firsts))
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[place], found)
+
+    return mapped
 
 
 def _bytes(compiled: jax.stages.Compiled) -> int:
@@ -163,7 +191,10 @@ def lower(
         (runs, runs, runs, runs, everywhere),
         donate=(3,),
     )
-    measure_all = sharded(_grid(measure, (0,) * 4, (0, None, None, 0)), (runs,) * 4)
+    share = shape.rows // mesh.shape[devices.RUNS]
+    together = max(1, MEASURED_TOGETHER // shape.settings)
+    measured = by_turns(_grid(measure, (0,) * 4, (0, None, None, 0)), share, together)
+    measure_all = sharded(measured, (runs,) * 4)
     _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
     return Lowered(
         start_all.lower(hyper, seeds, data),

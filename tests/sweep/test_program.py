@@ -1,6 +1,7 @@
 """The largest block that fits in memory, also where only the compiler can tell."""
 
 import jax
+import numpy as np
 import pytest
 
 from redalign_jax.errors import UserError
@@ -61,3 +62,17 @@ def test_other_errors_of_the_compiler_are_not_hidden(monkeypatch):
     monkeypatch.setattr(program, "compile_block", compile_block)
     with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
         program.fit(None, None, None, devices.mesh(), (4, 3), None)
+
+
+@pytest.mark.parametrize(("rows", "most"), [(1, 1), (7, 7), (7, 3), (8, 3), (9, 4), (5, 1), (3, 8)])
+def test_rows_by_turns_are_the_rows_at_once(rows, most):
+    x, seed = np.random.default_rng(0).random((rows, 2)), np.arange(rows, dtype=np.uint32)
+    widths = []
+
+    def f(x, seed):
+        widths.append(len(x))
+        return {"sum": x.sum(1), "pair": (seed, x * seed[:, None])}
+
+    found = jax.jit(program.by_turns(f, rows, most))(x, seed)
+    assert max(widths) <= most
+    jax.tree.map(np.testing.assert_array_equal, found, jax.jit(f)(x, seed))
