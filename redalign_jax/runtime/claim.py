@@ -161,7 +161,7 @@ def _check_content(folder: Path, held: Digests | None, content: Digests) -> None
 
 
 def _where_left_out(data: dict[str, Any]) -> dict[str, Any]:
-    """Without where the data are, and without fields that are "": an older version may lack them."""
+    """Without where the data are, nor fields that are "": an older version may lack them."""
     told = {n: v for n, v in data.items() if v != ""}
     return {n: v for n, v in told.items() if n not in PLACES or isinstance(v, list)}
 

@@ -1,4 +1,4 @@
-"""A text of `data` that is empty says nothing, whoever wrote `config.json`; any other value does."""
+"""An empty text of `data` says nothing, whoever wrote `config.json`; any other value does."""
 
 import json
 
