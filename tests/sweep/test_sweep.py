@@ -13,7 +13,7 @@ from redalign_jax import report, sweep
 from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.measures.evaluate import EvalSpec
-from redalign_jax.runtime import devices
+from redalign_jax.runtime import devices, processes
 from redalign_jax.sweep import block, grid, program
 from redalign_jax.training import batches, loop
 
@@ -138,6 +138,20 @@ def test_init_and_batches_are_exactly_shared():
 
 def _plain(config):
     return {name: values[0] for name, values in config.hyper.items()}
+
+
+@pytest.mark.parametrize("least", [0, 1, 2])
+def test_what_a_block_trains_on_is_on_the_devices_before(least, tmp_path, monkeypatch):
+    """The number of the step, the seeds, the strengths: left on the host they would be copied in
+    every segment, in silence."""
+    place = processes.place
+
+    def left(sharding, array):
+        return array if array.ndim == least else place(sharding, array)
+
+    monkeypatch.setattr(processes, "place", left)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+        sweep.run(experiment(), tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("devices_", [1, 2, 8])
