@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,16 @@ from redalign_jax.training.model import Hyper, ModelSpec
 # Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
 # fills it.
 RUNS_PER_CPU_DEVICE, RUNS_PER_ACCELERATOR = 16, 2048
+
+PROGRAMS = 8  # that are kept, the last ones used
+# Settings of JAX that a program is traced under.
+TRACED_UNDER = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_numpy_rank_promotion",
+)
 
 
 class Shape(NamedTuple):
@@ -114,7 +125,29 @@ def compile_block(
     shape: Shape,
     example: Data,
 ) -> Program:
-    """Compiles for tasks shaped like `example` (one task's arrays on the host)."""
+    """Compiles for tasks shaped like `example` (one task's arrays on the host), once per process.
+
+    Tracing takes longer than a small sweep: another sweep of the same shapes takes the program of
+    the last one, as the many fits of a search do.
+    """
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), example)
+    leaves, tree = jax.tree.flatten(shapes)
+    how = tuple(getattr(jax.config, name) for name in TRACED_UNDER)
+    return _compiled(model, plan, settings, mesh, shape, tuple(leaves), tree, how)
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _compiled(
+    model: ModelSpec,
+    plan: TrainSpec,
+    settings: evaluate.EvalSpec,
+    mesh: Mesh,
+    shape: Shape,
+    leaves: tuple[jax.ShapeDtypeStruct, ...],
+    tree: jax.tree_util.PyTreeDef,
+    _: tuple[Any, ...],
+) -> Program:
+    example = jax.tree.unflatten(tree, leaves)
     runs, everywhere = P(devices.RUNS), P()
 
     def put(shape: tuple, dtype: np.dtype, spec: P = runs) -> jax.ShapeDtypeStruct:

@@ -1,8 +1,11 @@
 """The largest block that fits in memory, also where only the compiler can tell."""
 
 import jax
+import pandas as pd
 import pytest
+from helpers.small import experiment
 
+from redalign_jax import sweep
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import devices
 from redalign_jax.sweep import program
@@ -61,3 +64,19 @@ def test_other_errors_of_the_compiler_are_not_hidden(monkeypatch):
     monkeypatch.setattr(program, "compile_block", compile_block)
     with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
         program.fit(None, None, None, devices.mesh(), (4, 3), None)
+
+
+def test_a_second_sweep_of_the_same_shapes_compiles_nothing(tmp_path, monkeypatch):
+    """Other data, strengths and rates, the same program; other shapes have another."""
+    first = sweep.run(experiment(), tmp_path / "first", progress=False)
+    monkeypatch.setattr(jax.stages.Lowered, "compile", None)
+    changes = {"sweep__first_seed": 7, "hyper__strength": (0.0, 2.0, 3.0)}
+    second = sweep.run(experiment(**changes), tmp_path / "second", progress=False)
+    assert list(first["metric"]) == list(second["metric"])
+    assert not first["value"].equals(second["value"])
+    again = sweep.run(experiment(), tmp_path / "again", progress=False)
+    pd.testing.assert_frame_equal(again, first, check_exact=True)
+    with pytest.raises(TypeError, match="not callable"):
+        sweep.run(experiment(data__test=110), tmp_path / "other", progress=False)
+    with jax.default_matmul_precision("float32"), pytest.raises(TypeError, match="not callable"):
+        sweep.run(experiment(), tmp_path / "precise", progress=False)
