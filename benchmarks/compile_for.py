@@ -47,7 +47,9 @@ from redalign_jax import config as configs  # noqa: E402
 from redalign_jax import config_files  # noqa: E402
 from redalign_jax.measures.evaluate import EvalSpec  # noqa: E402
 from redalign_jax.runtime import devices  # noqa: E402
-from redalign_jax.sweep import grid, program  # noqa: E402
+from redalign_jax.sweep import grid  # noqa: E402
+from redalign_jax.sweep.lower import lower  # noqa: E402
+from redalign_jax.sweep.shape import Shape  # noqa: E402
 from redalign_jax.training.loop import TrainSpec  # noqa: E402
 
 H100 = Path(__file__).with_name("h100_sxm.txtpb")
@@ -147,12 +149,12 @@ def of(config: Any, topology: str, runs: int) -> list[dict[str, Any]]:
     count = len(configs.settings(config))
     share = mesh.shape[devices.RUNS]
     rows = -(-runs // count)
-    lowered = program.lower(
+    lowered = lower(
         group.model,
         TrainSpec(train.steps, train.batch, train.evaluations),
         EvalSpec(measure.examples, measure.neighbours, measure.probe_examples),
         mesh,
-        program.Shape(rows * share, min(count, runs)),
+        Shape(rows * share, min(count, runs)),
         group.example,
     )
     here = rows * min(count, runs)

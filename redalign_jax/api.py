@@ -408,9 +408,9 @@ def load(folder: str | Path) -> "Model":
     Raises:
       UserError: there is no model, it is damaged, or of a later version.
     """
-    from redalign_jax.fitted import files
+    from redalign_jax.fitted.model import Model
 
-    return files.load(Path(folder))
+    return Model.load(folder)
 
 
 def report(folder: str | Path) -> Path:

@@ -63,7 +63,7 @@ def run_report(config: ConfigDict | None, folder: Path) -> None:
     from redalign_jax.report import control
 
     summary = report.make(folder)
-    print(report.findings.text(summary))
+    print(report.told.text(summary))
     if "best" in summary:  # a sweep
         print(conclusions.short_table(summary))
         beside = control.lines(summary["shuffled"], 100 if summary["metric"] == "accuracy" else 1)

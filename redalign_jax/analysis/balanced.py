@@ -3,27 +3,17 @@
 Everything is paired: the same task, seed, init and batches. Means are over all tasks and encoders
 within a seed first, the same ones in every seed; intervals are 95 % Student intervals over seeds,
 each by itself, and speak of new seeds of these tasks. What is `shown` is so for everything that
-is compared at once. A diverged run is the worst outcome, see `differences.settled`.
+is compared at once, see `shown`. A diverged run is the worst outcome, see `differences.settled`.
 """
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from redalign_jax.analysis.differences import (
-    LEVEL,
-    columns,
-    mean_interval,
-    quality_metric,
-    settled,
-    share,
-    standard_error,
-)
+from redalign_jax.analysis import shown
+from redalign_jax.analysis.differences import columns, quality_metric, settled, share
 from redalign_jax.runtime.results import BALANCED
-
-_P = "_p"  # of what an interval is of, until all are known
 
 
 def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -63,15 +53,6 @@ def _cells(results: pd.DataFrame, metric: str, fused: bool) -> tuple[pd.DataFram
     lost = every - (whole.droplevel("seed").nunique() if len(whole) else 0)
     sign = -1 if metric.endswith("mae") else 1
     return sign * grid.loc[whole], sign * mechanism.loc[whole], lost
-
-
-def _interval(name: str, values: np.ndarray, share: float) -> dict[str, float]:
-    mean, low, high = mean_interval(values, share)
-    p = 1.0
-    if len(values) > 1 and mean:
-        error = float(standard_error(values, share))
-        p = 2 * float(stats.t.sf(abs(mean) / error, len(values) - 1))
-    return {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}{_P}": p}
 
 
 def compare(results: pd.DataFrame, metric: str, fused: bool = False) -> dict[str, Any] | None:
@@ -115,9 +96,9 @@ def compare(results: pd.DataFrame, metric: str, fused: bool = False) -> dict[str
         cells.append(
             dict(zip(keys, key, strict=True))
             | {"base": float(grid.loc[rows.index, 0.0].mean())}
-            | _interval("change", own.to_numpy(), common)
+            | shown.interval("change", own.to_numpy(), common)
             | {"best_strength": float(rows.columns[np.argmax(values.mean(axis=0))])}
-            | _interval("shortfall", (chosen - own).to_numpy(), common)
+            | shown.interval("shortfall", (chosen - own).to_numpy(), common)
         )
     options["best for each encoder"] = pd.concat(held_out).loc[change.index]
 
@@ -126,9 +107,9 @@ def compare(results: pd.DataFrame, metric: str, fused: bool = False) -> dict[str
 
     overall = [
         {"setting": name}
-        | _interval("change", by_seed(values), common)
+        | shown.interval("change", by_seed(values), common)
         | {"worst": float(values.groupby(level=keys).mean().min())}
-        | _interval("advantage", by_seed(options["balanced"] - values), common)
+        | shown.interval("advantage", by_seed(options["balanced"] - values), common)
         for name, values in options.items()
     ]
     return {"overall": overall, "encoders": cells, "left_out": lost}
@@ -148,15 +129,5 @@ def comparisons(results: pd.DataFrame) -> dict[str, Any]:
     }
     found = {name: table for name, table in found.items() if table}
     rows = [row for one in found.values() for part in ("overall", "encoders") for row in one[part]]
-    _mark(rows)
+    shown.mark(rows)
     return found
-
-
-def _mark(rows: list[dict[str, Any]]) -> None:
-    """p values become marks."""
-    tests = [(row.pop(name), row, name) for row in rows for name in list(row) if name.endswith(_P)]
-    lower = True
-    for i, (p, row, name) in enumerate(sorted(tests, key=lambda test: test[0])):
-        lower = lower and p <= (1 - LEVEL) / (len(tests) - i)
-        stem = name.removesuffix(_P)
-        row[f"{stem}_shown"] = int(np.sign(row[stem])) if lower else 0

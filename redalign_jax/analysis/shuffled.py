@@ -3,21 +3,16 @@
 A partner whose rows are shuffled says nothing about its pair. What a strength then still changes is
 regularisation, or harm; only what is ahead of it is alignment. Everything is paired: the same task,
 seed, init, labelled batches. Means are over tasks within a seed first; intervals are 95 % Student
-intervals over seeds, each by itself. A diverged run is the worst outcome, see
-`differences.settled`.
+intervals over seeds, each by itself; what is `shown` is so for everything that is compared at once,
+see `shown`. A diverged run is the worst outcome, see `differences.settled`.
 """
 
 from typing import Any
 
 import pandas as pd
 
-from redalign_jax.analysis.differences import (
-    columns,
-    mean_interval,
-    quality_metric,
-    settled,
-    share,
-)
+from redalign_jax.analysis import shown
+from redalign_jax.analysis.differences import columns, quality_metric, settled, share
 from redalign_jax.runtime.results import BALANCED, SHUFFLED
 
 EVERY = "all"  # the mean over encoders
@@ -41,8 +36,8 @@ def compare(results: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     Returns:
       A row per encoder, and for `EVERY` of them, and setting, a symmetric strength above 0 or
       "balanced": `change`, `shuffled` and `alignment`, the first minus the second, each with
-      `_low` and `_high`. Units of the metric; positive is better. Empty where there is nothing to
-      compare, or no strength 0.
+      `_low` and `_high`, and a p value for `shown.mark`. Units of the metric; positive is better.
+      Empty where there is nothing to compare, or no strength 0.
     """
     if SHUFFLED not in results:
         return []
@@ -67,26 +62,30 @@ def compare(results: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     wide = (-1 if metric.endswith("mae") else 1) * wide.dropna()
     true, false = (wide[k].sub(wide[k][0.0], axis=0) for k in (False, True))
     subjects = [EVERY, *wide.index.get_level_values("subject").unique()]
-    found = []
+    found, related = [], share(results)
     for subject in subjects:
+        own = {"change": true, "shuffled": false}
+        if subject != EVERY:
+            own = {name: rows.xs(subject, level="subject") for name, rows in own.items()}
+        mean = {name: rows.groupby(level="seed").mean() for name, rows in own.items()}
+        mean["alignment"] = mean["change"] - mean["shuffled"]
         for setting in settings:
-            pair = pd.DataFrame({"change": true[setting], "shuffled": false[setting]})
-            if subject != EVERY:
-                pair = pair.xs(subject, level="subject")
-            mean = pair.groupby(level="seed").mean()
-            mean["alignment"] = mean["change"] - mean["shuffled"]
             row = {"subject": subject, "setting": setting}
-            for name in mean:
-                value, low, high = mean_interval(mean[name].to_numpy(), share(results))
-                row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+            for name, values in mean.items():
+                row |= shown.interval(name, values[setting].to_numpy(), related)
             found.append(row)
     return found
 
 
 def comparisons(results: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """`compare` by the last parameters and stopped early; empty without shuffled runs."""
+    """`compare` by the last parameters and stopped early; empty without shuffled runs.
+
+    Every number with an interval, `alignment` for instance, also has `alignment_shown`: 1 above 0,
+    −1 below, 0 not shown, of which at most 5 % of pages have one that is wrong.
+    """
     if SHUFFLED not in results:
         return {}
     metric, _ = quality_metric(results)
     found = {"last": compare(results, metric), "stopped early": compare(results, f"early_{metric}")}
+    shown.mark([row for rows in found.values() for row in rows])
     return {name: rows for name, rows in found.items() if rows}

@@ -17,8 +17,8 @@ from jax import Array, export
 
 from redalign_jax.data.scaling import CLIP, NOT_PADDING
 from redalign_jax.errors import UserError
+from redalign_jax.fitted.encoder import Parts
 from redalign_jax.fitted.inputs import Input
-from redalign_jax.fitted.model import Encoder, Model
 from redalign_jax.runtime import workdir
 from redalign_jax.task import lengths
 
@@ -26,13 +26,14 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 JAX_TRANSFORMS = {"log1p": jnp.log1p}  # those of `data.transforms`
 
 
-def write(model: Model, path: Path, modality: str, encoder: Encoder) -> Path:
+def write(model: Parts, path: Path, modality: str) -> Path:
     """Exports `(n, ...) rows → (embeddings, probabilities or targets)`, n symbolic.
 
     Standardisation is in the program, in float32: means are subtracted in two parts, so that an
     offset costs no digits beyond those that float32 rows have lost. Rows of levels are uint8, of
     tokens int32.
     """
+    encoder = model.encoders[modality]
 
     def serve(x: Array) -> tuple[Array, Array]:
         h, outputs = encoder.apply(encoder.params, _standardised(encoder.input, x))

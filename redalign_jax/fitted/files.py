@@ -20,8 +20,8 @@ from redalign_jax.data.transforms import TRANSFORMS
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
 from redalign_jax.fitted import architecture
+from redalign_jax.fitted.encoder import Encoder, Parts
 from redalign_jax.fitted.inputs import Input
-from redalign_jax.fitted.model import Encoder, Model
 from redalign_jax.kinds import KINDS
 from redalign_jax.runtime import workdir
 
@@ -35,7 +35,7 @@ class _Wrong(Exception):
     """What a file says that cannot be."""
 
 
-def save(model: Model, folder: Path) -> Path:
+def save(model: Parts, folder: Path) -> Path:
     """See `Model.save`. The numbers are there before the `model.json` that names them is."""
     there = folder.exists()
     if there and not folder.is_dir():
@@ -61,7 +61,7 @@ def save(model: Model, folder: Path) -> Path:
     return folder
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path) -> Parts:
     """The model that `save` wrote.
 
     Raises:
@@ -84,7 +84,7 @@ def load(folder: Path) -> Model:
     raise UserError(f"model: {folder} is damaged: {reason}")
 
 
-def _tensors(model: Model) -> dict[str, np.ndarray]:
+def _tensors(model: Parts) -> dict[str, np.ndarray]:
     found = {}
     for name, encoder in model.encoders.items():
         parts = architecture.flat(encoder.params)
@@ -94,7 +94,7 @@ def _tensors(model: Model) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(value) for name, value in found.items()}
 
 
-def _described(model: Model) -> dict[str, Any]:
+def _described(model: Parts) -> dict[str, Any]:
     return {
         "classes": _classes(model.class_names),
         "target": {"mean": float(model.target_mean), "scale": float(model.target_scale)},
@@ -173,7 +173,7 @@ def _seal(about: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
-def _model(about: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
+def _model(about: dict[str, Any], tensors: dict[str, np.ndarray]) -> Parts:
     names = _class_names(about["classes"])
     mean, scale = (float(about["target"][part]) for part in ("mean", "scale"))
     _check(np.isfinite([mean, scale]).all(), "its target is not finite")
@@ -183,7 +183,7 @@ def _model(about: dict[str, Any], tensors: dict[str, np.ndarray]) -> Model:
         encoders[name] = _encoder(name, described, len(names) if names is not None else 1, left)
     _check(encoders, "it has no encoder")
     _check(not left, f"{next(iter(left), '')!r} belongs to no encoder")
-    return Model(encoders, names, mean, scale, about["about"])
+    return Parts(encoders, names, mean, scale, about["about"])
 
 
 def _class_names(held: dict[str, Any] | None) -> np.ndarray | None:

@@ -15,7 +15,8 @@ from redalign_jax import sweep
 from redalign_jax.data import Load, transforms
 from redalign_jax.errors import UserError
 from redalign_jax.fitted import files, inputs, kept
-from redalign_jax.fitted.model import Encoder, Model
+from redalign_jax.fitted.encoder import Encoder
+from redalign_jax.fitted.model import Model
 from redalign_jax.runtime import workdir
 from redalign_jax.sweep import grid
 from redalign_jax.task import Task
@@ -70,7 +71,7 @@ def fit(
         about = _about(workdir.read_config(folder), task, cells, best, runs, table)
         to_model(config, task, runs[best].best, about).save(folder / MODEL)
     shutil.rmtree(folder / kept.FOLDER, ignore_errors=True)
-    return files.load(folder / MODEL)
+    return Model.load(folder / MODEL)
 
 
 def holds(folder: Path) -> bool:

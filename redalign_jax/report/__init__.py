@@ -24,6 +24,7 @@ from redalign_jax.report import (
     regime_map,
     render,
     tables,
+    told,
 )
 from redalign_jax.runtime import results, workdir
 from redalign_jax.sweep import shards
@@ -86,7 +87,7 @@ def make(folder: str | Path) -> dict[str, Any]:
         decomposed = decomposition.section(known, len(drawn) + 1, picture)
         summary["decomposition"] = differences.records(known)
     source = about["config"]["data"].get("source", "")
-    summary |= findings.listed(plan, found, summary["trends"], source)
+    summary |= told.listed(plan, found, summary["trends"], source)
     html = page.report(
         about,
         summary,

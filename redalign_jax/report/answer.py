@@ -1,15 +1,11 @@
 """The answer as one would choose it, in words: λ and the last step by validation data."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from redalign_jax.report import format
 from redalign_jax.report.facets import Layout
+from redalign_jax.report.findings import Findings
 from redalign_jax.report.sentences import FEW, Verdict, case, change, names, where
-
-if TYPE_CHECKING:
-    from redalign_jax.report.findings import Findings
 
 HOW = (
     "As one would choose it: the λ of the best mean validation score, every encoder read at its "
@@ -18,7 +14,7 @@ HOW = (
 LEAD = "Chosen on validation data, alignment"
 
 
-def of(plan: Layout, found: "Findings") -> Verdict | None:
+def of(plan: Layout, found: Findings) -> Verdict | None:
     """The answer; None where nothing is known of validation data, or only one seed."""
     rows = found.chosen
     if not len(rows) or (rows["seeds"] < 2).all():

@@ -27,7 +27,7 @@ def section(comparisons: dict[str, list[dict[str, Any]]], plan: Layout) -> Marku
 def _table(name: str, rows: list[dict[str, Any]], plan: Layout) -> tables.Table:
     cells = [
         [str(row["subject"]), _name(row["setting"])]
-        + [_interval(row, column, plan) for column in COLUMNS]
+        + [tables.shown(row, column, plan.unit) for column in COLUMNS]
         for row in rows
     ]
     header = ["encoder", "setting", "change", "the same, shuffled partners", "true ahead by"]
@@ -35,21 +35,19 @@ def _table(name: str, rows: list[dict[str, Any]], plan: Layout) -> tables.Table:
     return tables.Table(header, cells, 2, caption)
 
 
-def _interval(row: dict[str, Any], name: str, plan: Layout) -> tables.Cell:
-    ends = (row[name], row[f"{name}_low"], row[f"{name}_high"])
-    return tables.interval(*ends, plan.unit.scale, plan.unit.digits)
-
-
 def lines(comparisons: dict[str, list[dict[str, Any]]], scale: float) -> str:
     """A line per setting, mean over encoders after the last step; empty without shuffled runs."""
     rows = [row for row in comparisons.get("last", []) if row["subject"] == EVERY]
     if not rows:
         return ""
-    said = ["change, the same with shuffled partners, true ahead by (last step, all encoders):"]
+    said = [
+        "change, the same with shuffled partners, true ahead by (last step, all encoders; 95 % "
+        "intervals, each for itself; ▲ ▼ hold for all that the page compares):"
+    ]
     for row in rows:
         numbers = (
-            f"{scale * row[c]:+.1f} [{scale * row[c + '_low']:+.1f}, "
-            f"{scale * row[c + '_high']:+.1f}]"
+            f"{tables.MARKS[row[f'{c}_shown']][1]}{scale * row[c]:+.1f} "
+            f"[{scale * row[c + '_low']:+.1f}, {scale * row[c + '_high']:+.1f}]"
             for c in COLUMNS
         )
         said.append(f"  {_name(row['setting'])}: {'  '.join(numbers)}")

@@ -1,11 +1,10 @@
-"""What was found: best strengths, each asked of `analysis` once, and the one list of sentences."""
+"""What was found: tables of best strengths, each asked of `analysis` once."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from redalign_jax.analysis import chosen, strengths
-from redalign_jax.report import answer, published, sentences
 from redalign_jax.report import facets as layouts
 from redalign_jax.report.facets import Layout
 
@@ -72,32 +71,3 @@ def _chosen(stopped: pd.DataFrame, curves: pd.DataFrame, plan: Layout) -> pd.Dat
         scores = scores.groupby(keys, sort=False, as_index=False)["value"].mean()
         scores = scores.assign(subject=layouts.MEAN)
     return chosen.by_validation(rows, plan.metric, scores)
-
-
-def listed(
-    plan: Layout, found: Findings, trends: list[dict[str, Any]], source: str = ""
-) -> dict[str, Any]:
-    """The headline and the list of findings that page, terminal and `summary.json` read.
-
-    The answer comes first, as one would choose it: stopped early, at the strength that validation
-    data choose, with an interval that holds for all of them. What the test split shows in hindsight
-    follows. Without learning curves there is only that.
-
-    Returns:
-      {"headline", "findings": [{"when": "chosen" | "hindsight" | "published", "text"}]}.
-    """
-    told = sentences.of(plan, found, trends)
-    first = answer.of(plan, found)
-    seen = [f"{told.headline}.", *told.reasons] if first else told.reasons
-    parts = {"chosen": first.reasons if first else [], "hindsight": seen}
-    parts["published"] = published.sentences(source)
-    return {
-        "headline": (first or told).headline,
-        "findings": [{"when": w, "text": text} for w, part in parts.items() for text in part],
-    }
-
-
-def text(summary: dict[str, Any]) -> str:
-    """The headline and the answer's sentences, for a terminal."""
-    chosen = [one["text"] for one in summary["findings"] if one["when"] == "chosen"]
-    return "\n".join([summary["headline"], *chosen])

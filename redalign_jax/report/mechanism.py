@@ -34,16 +34,6 @@ def section(comparisons: dict[str, Any], plan: Layout) -> Markup:
     )
 
 
-def _shown(row: dict[str, Any], name: str, plan: Layout) -> tables.Cell:
-    """A number, its own interval, and a mark where it is shown among all of the section."""
-    mark = {1: tables.UP, -1: tables.DOWN, 0: tables.NONE}[row[f"{name}_shown"]]
-    value, low, high = (
-        float("nan") if row[f"{name}{end}"] is None else row[f"{name}{end}"] for end in _ENDS
-    )
-    cell = tables.interval(value, low, high, plan.unit.scale, plan.unit.digits, mark)
-    return cell._replace(mark=mark)
-
-
 def _said(comparisons: dict[str, Any], plan: Layout) -> list[str]:
     unit = plan.unit
     said = []
@@ -84,9 +74,9 @@ def _overall(table: dict[str, Any], plan: Layout, title: str) -> tables.Table:
         rows.append(
             [
                 f"λ = {format.value(name)}" if isinstance(name, float) else name,
-                _shown(row, "change", plan),
+                tables.shown(row, "change", plan.unit),
                 format.number(row["worst"] * plan.unit.scale, plan.unit.digits, True),
-                "" if name == "balanced" else _shown(row, "advantage", plan),
+                "" if name == "balanced" else tables.shown(row, "advantage", plan.unit),
             ]
         )
     header = ["setting", "mean change", "worst of all", "balanced is ahead by"]
@@ -107,8 +97,8 @@ def _encoders(table: dict[str, Any], plan: Layout) -> tables.Table:
         cells.append(
             format.number(row["base"] * plan.unit.scale, plan.unit.digits) + plan.unit.suffix
         )
-        cells += [_shown(row, "change", plan), format.value(row["best_strength"])]
-        rows.append([*cells, _shown(row, "shortfall", plan)])
+        cells += [tables.shown(row, "change", plan.unit), format.value(row["best_strength"])]
+        rows.append([*cells, tables.shown(row, "shortfall", plan.unit)])
     header = [*(format.short_name(k) for k in keys), "encoder", f"{plan.unit.metric} at λ = 0"]
     header += ["balanced changes it by", "its best fixed λ", "which is better by"]
     caption = f"In {plan.unit.change}; the best fixed λ is read at seeds it was not chosen on"

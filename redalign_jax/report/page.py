@@ -45,7 +45,7 @@ def report(
 
     Args:
       about: what `config.json` holds.
-      found: the headline and the list of findings, see `findings.listed`.
+      found: the headline and the list of findings, see `told.listed`.
       figures: in reading order.
       decomposed: the section about information.
       **sections: what only a sweep has, as `templates/report.html` names it.

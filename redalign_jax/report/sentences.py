@@ -1,16 +1,14 @@
 """What was found, in words: a headline and its reasons, generated from the numbers."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from redalign_jax.analysis import simultaneous, strengths
 from redalign_jax.report import format
 from redalign_jax.report.facets import Layout
-
-if TYPE_CHECKING:
-    from redalign_jax.report.findings import Findings
+from redalign_jax.report.findings import Findings
 
 FEW = 4  # encoders that a headline can name
 Where = Callable[[pd.DataFrame], str]  # rows of an axis → its values in words
@@ -26,7 +24,7 @@ class Verdict(NamedTuple):
     reasons: list[str]
 
 
-def of(plan: Layout, found: "Findings", trends: Sequence[dict[str, Any]]) -> Verdict:
+def of(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdict:
     """The verdict on a sweep; undecided where intervals contain 0."""
     if not len(plan.finished):
         return Verdict("Every run diverged: there is nothing to compare", [])
@@ -51,7 +49,7 @@ def costs(best: pd.DataFrame) -> pd.Series:
     return best["change_at_max_p"] <= simultaneous.LEVEL
 
 
-def _along(plan: Layout, found: "Findings", trends: Sequence[dict[str, Any]]) -> Verdict:
+def _along(plan: Layout, found: Findings, trends: Sequence[dict[str, Any]]) -> Verdict:
     """Along a numeric task axis, averaged over encoders."""
     short = format.short_name(plan.axis)
     best = found.mean.sort_values(plan.axis)
@@ -149,7 +147,7 @@ def where(some: list, every: list, name: str) -> str:
     return f"{name} = {format.listed(text)}"
 
 
-def _counted(plan: Layout, found: "Findings") -> Verdict:
+def _counted(plan: Layout, found: Findings) -> Verdict:
     """Over all tasks and encoders."""
     best = found.best
     gains, harmed = best[helps(best)], best[costs(best)]

@@ -1,7 +1,7 @@
 """Tables of the page."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ class Table(NamedTuple):
 
 
 UP, DOWN, NONE = ("up", "▲"), ("down", "▼"), ("none", "")
+MARKS = {1: UP, -1: DOWN, 0: NONE}  # of `analysis.shown`
 
 
 def interval(
@@ -53,6 +54,20 @@ def interval(
         return Cell(shown)
     mark = mark or (UP if low > 0 else DOWN if high < 0 else NONE)
     return Cell(shown, ends(low * scale, high * scale, digits), mark)
+
+
+def shown(row: dict[str, Any], name: str, unit: format.Unit) -> Cell:
+    """A number, its own interval, and a mark where it is shown among all of its section.
+
+    Args:
+      row: of `analysis.shown`; what is not known is NaN, or None.
+      name: of the number.
+      unit: of the page.
+    """
+    mark = MARKS[row[f"{name}_shown"]]
+    numbers = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
+    numbers = (float("nan") if number is None else number for number in numbers)
+    return interval(*numbers, unit.scale, unit.digits, mark)._replace(mark=mark)
 
 
 def ends(low: float, high: float, digits: int, sign: bool = True) -> str:

@@ -32,7 +32,9 @@ def admit(folder: Path, config: ConfigDict, content: Digests, job: str = "sweep"
 
     Pointing at the workdir of the same experiment again is fine, as is the same data elsewhere. A
     decomposition and a sweep of the same data and first seed share a workdir; neither minds the
-    fields that only the other reads, and `config.json` keeps those that each was run with.
+    fields that only the other reads, and `config.json` keeps those that each was run with. A field
+    of `data` that is "" says nothing: to have it and to lack it are the same experiment, but "" and
+    any other value are not, nor are 0, False or an empty list nothing.
 
     Args:
       folder: the workdir.
@@ -159,7 +161,7 @@ def _check_content(folder: Path, held: Digests | None, content: Digests) -> None
 
 
 def _where_left_out(data: dict[str, Any]) -> dict[str, Any]:
-    """Without where the data are, and fields that say nothing, which an older version may lack."""
+    """Without where the data are, nor fields that are "": an older version may lack them."""
     told = {n: v for n, v in data.items() if v != ""}
     return {n: v for n, v in told.items() if n not in PLACES or isinstance(v, list)}
 

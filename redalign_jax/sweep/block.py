@@ -19,7 +19,8 @@ from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import coordination, devices, processes, results
 from redalign_jax.sweep import grid
 from redalign_jax.sweep.grid import Group
-from redalign_jax.sweep.program import Program, Shape, fit
+from redalign_jax.sweep.program import Program, fit
+from redalign_jax.sweep.shape import Shape
 from redalign_jax.task import Task
 from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
 from redalign_jax.training.model import Hyper
@@ -184,13 +185,21 @@ def load(block: Block) -> Inputs:
 
 def start(block: Block, inputs: Inputs) -> BlockState:
     """The block before its first step."""
-    return BlockState(0, block.program.start(*inputs), block.curves())
+    return BlockState(0, _run(block.program.start, *inputs), block.curves())
+
+
+def _run(program: Callable[..., Any], *inputs: Any) -> Any:
+    """Runs one of a `Program`; an input that is not on the devices yet is an error, not a copy."""
+    with jax.transfer_guard("disallow"):
+        return program(*inputs)
 
 
 def advance(block: Block, inputs: Inputs, carry: BlockState) -> BlockState:
     """Trains one segment; the carry that came in is used up."""
     train = block.config.train
-    state, curve = block.program.segment(*inputs, carry.state, np.int32(carry.step))
+    everywhere = NamedSharding(devices.mesh(block.config.sweep.batch_shards), P())
+    first = processes.place(everywhere, np.array(carry.step, np.int32))
+    state, curve = _run(block.program.segment, *inputs, carry.state, first)
     steps = train.steps // train.evaluations
     for whole, now in zip(
         *map(jax.tree.leaves, (carry.curves, processes.gather(curve))), strict=True
@@ -207,7 +216,7 @@ def finish(
     Errors and task losses of a regression are in the user's units. Rows that only fill the block
     are left out. None on other processes than the first.
     """
-    measured = processes.gather(block.program.measure(*inputs, carry.state))
+    measured = processes.gather(_run(block.program.measure, *inputs, carry.state))
     diverged = processes.gather(carry.state.diverged)
     if not processes.first():
         return None

@@ -17,7 +17,7 @@ from redalign_jax.data import Load, Source, identity, notes
 from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import results
-from redalign_jax.sweep.program import Shape
+from redalign_jax.sweep.shape import Shape
 from redalign_jax.task import Split, Task
 from redalign_jax.training.loop import Data, Order
 from redalign_jax.training.model import Hyper, ModelSpec

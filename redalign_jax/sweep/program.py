@@ -1,49 +1,35 @@
-"""A block of runs as one compiled program: vmap over runs, shard_map over devices.
-
-A block is a rectangle of *rows* × *settings*. A row is a task with its seed; all runs of a row
-share data, init and batches, so whatever depends on those alone is computed once per row. Rows are
-the sharded axis.
-"""
+"""A block of runs as three compiled functions, as large as fits in memory."""
 
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jax import Array
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 
 from redalign_jax.errors import UserError
 from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices, processes
-from redalign_jax.runtime.lapack import batch_safe
-from redalign_jax.training import loop
+from redalign_jax.sweep.lower import lower
+from redalign_jax.sweep.shape import Shape, cut
 from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
-from redalign_jax.training.model import Hyper, ModelSpec
+from redalign_jax.training.model import ModelSpec
 
 # Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
 # fills it.
 RUNS_PER_CPU_DEVICE, RUNS_PER_ACCELERATOR = 16, 2048
-# Measuring needs ten times the memory of training, and once: so many runs of a device at a time.
-MEASURED_TOGETHER = 256
-
-
-class Shape(NamedTuple):
-    """How a grid is cut into blocks.
-
-    Attributes:
-      rows: rows of a block, over all devices.
-      settings: settings of a block.
-    """
-
-    rows: int
-    settings: int
+PROGRAMS = 8  # that are kept, the last ones used
+# Settings of JAX that a program is traced under.
+TRACED_UNDER = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_numpy_rank_promotion",
+)
 
 
 @dataclass(frozen=True)
@@ -74,54 +60,6 @@ class Program:
         return self.shape.rows * self.shape.settings
 
 
-def cut(tasks: int, settings: int, device_count: int, runs_per_device: int) -> Shape:
-    """The block for a grid of `tasks` × `settings` runs: full devices, little padding.
-
-    Args:
-      tasks: tasks times seeds.
-      settings: hyperparameter settings.
-      device_count: devices that share the rows.
-      runs_per_device: target.
-    """
-    share = -(-tasks * settings // device_count)  # runs that one device gets in all
-    widest = max(1, min(settings, runs_per_device, share))
-    blocks = -(-settings // widest)
-    wide = -(-settings // blocks)
-    rows = -(-tasks * blocks // device_count)
-    turns = -(-rows // max(1, runs_per_device // wide))
-    return Shape(-(-rows // turns) * device_count, wide)
-
-
-def _grid(f: Callable, rows: tuple, settings: tuple) -> Callable:
-    """vmap over settings inside vmap over rows."""
-    return jax.vmap(jax.vmap(f, in_axes=settings), in_axes=rows)
-
-
-def by_turns(f: Callable, rows: int, most: int) -> Callable:
-    """`f` of arrays with `rows` rows, computed for at most `most` rows at a time.
-
-    Rows must not depend on each other. The last turn takes as many rows as the others, some of
-    them again, so that there is one program and no row is copied to fill it.
-    """
-    turns = -(-rows // most)
-    width = -(-rows // turns)
-    if turns == 1:
-        return f
-    firsts = np.minimum(np.arange(turns) * width, rows - width)
-    turn = np.arange(rows) // width
-    place = turn * width + np.arange(rows) - firsts[turn]
-
-    def mapped(*arrays: Any) -> Any:
-        def one(first: Array) -> Any:
-            cut = partial(jax.lax.dynamic_slice_in_dim, start_index=first, slice_size=width)
-            return f(*jax.tree.map(cut, arrays))
-
-        found = jax.lax.map(one, jnp.asarray(firsts))
-        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[place], found)
-
-    return mapped
-
-
 def _bytes(compiled: jax.stages.Compiled) -> int:
     memory = compiled.memory_analysis()
     if memory is None:
@@ -134,77 +72,6 @@ def _bytes(compiled: jax.stages.Compiled) -> int:
     )
 
 
-class Lowered(NamedTuple):
-    """What `Program` holds, before XLA compiles it."""
-
-    start: jax.stages.Lowered
-    segment: jax.stages.Lowered
-    measure: jax.stages.Lowered
-    state: State
-    curve: TrainMetrics
-
-
-def lower(
-    model: ModelSpec,
-    plan: TrainSpec,
-    settings: evaluate.EvalSpec,
-    mesh: Mesh,
-    shape: Shape,
-    example: Data,
-) -> Lowered:
-    """Traces for tasks shaped like `example` (one task's arrays); no device of `mesh` is needed."""
-    runs, everywhere = P(devices.RUNS), P()
-
-    def put(shape: tuple, dtype: np.dtype, spec: P = runs) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
-
-    block = (shape.rows, shape.settings)
-    scalars = {name: put(block, jnp.float32) for name in Hyper._fields}
-    hyper = Hyper(**scalars)._replace(strength=put((*block, len(model.modalities)), jnp.float32))
-    seeds = put((shape.rows,), jnp.uint32)
-    data = jax.tree.map(lambda a: put((shape.rows, *a.shape), a.dtype), example)
-    first = put((), jnp.int32, everywhere)
-
-    def sharded(f: Callable, specs: tuple, donate: tuple = ()) -> Callable:
-        mapped = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=runs, check_vma=False)
-        return jax.jit(mapped, donate_argnums=donate)
-
-    def start(hyper: Hyper, seed: Array, data: Data) -> State:
-        return loop.start(model, hyper, jax.random.key(seed), data)
-
-    def segment(
-        hyper: Hyper, seed: Array, data: Data, state: State, first: Array
-    ) -> tuple[State, TrainMetrics]:
-        return loop.segment(model, plan, hyper, jax.random.key(seed), data, state, first)
-
-    def measure(hyper: Hyper, seed: Array, data: Data, state: State) -> evaluate.Measured:
-        return evaluate.measure(model, settings, hyper, jax.random.key(seed), data, state)
-
-    if model.one_by_one:
-        segment, measure = batch_safe(segment), batch_safe(measure)
-    start_all = sharded(_grid(start, (0, 0, 0), (0, None, None)), (runs,) * 3)
-    state = jax.tree.map(
-        lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
-    )
-    segment_all = sharded(
-        _grid(segment, (0, 0, 0, 0, None), (0, None, None, 0, None)),
-        (runs, runs, runs, runs, everywhere),
-        donate=(3,),
-    )
-    share = shape.rows // mesh.shape[devices.RUNS]
-    together = max(1, MEASURED_TOGETHER // shape.settings)
-    measured = by_turns(_grid(measure, (0,) * 4, (0, None, None, 0)), share, together)
-    measure_all = sharded(measured, (runs,) * 4)
-    _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
-    return Lowered(
-        start_all.lower(hyper, seeds, data),
-        segment_all.lower(hyper, seeds, data, state, first),
-        measure_all.lower(hyper, seeds, data, state),
-        state,
-        curve,
-    )
-
-
 def compile_block(
     model: ModelSpec,
     plan: TrainSpec,
@@ -213,10 +80,37 @@ def compile_block(
     shape: Shape,
     example: Data,
 ) -> Program:
-    """Compiles for tasks shaped like `example` (one task's arrays on the host)."""
+    """Compiles for tasks shaped like `example` (one task's arrays on the host), once per process.
+
+    Tracing takes longer than a small sweep: another sweep of the same shapes takes the program of
+    the last one, as the many fits of a search do.
+    """
+    shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), example)
+    leaves, tree = jax.tree.flatten(shapes)
+    how = tuple(getattr(jax.config, name) for name in TRACED_UNDER)
+    return _compiled(model, plan, settings, mesh, shape, tuple(leaves), tree, how)
+
+
+@lru_cache(maxsize=PROGRAMS)
+def _compiled(
+    model: ModelSpec,
+    plan: TrainSpec,
+    settings: evaluate.EvalSpec,
+    mesh: Mesh,
+    shape: Shape,
+    leaves: tuple[jax.ShapeDtypeStruct, ...],
+    tree: jax.tree_util.PyTreeDef,
+    _: tuple[Any, ...],
+) -> Program:
+    example = jax.tree.unflatten(tree, leaves)
     *lowered, state, curve = lower(model, plan, settings, mesh, shape, example)
+    # XLA for GPUs ends the process over a product fused with a scalar of shape (1, 1), as one run
+    # alone has it (jax 0.10 and 0.11).
+    alone = shape == Shape(mesh.shape[devices.RUNS], 1)
+    gpu = mesh.devices.flat[0].platform == "gpu"
+    options = {"xla_gpu_enable_triton_gemm": False} if alone and gpu else None
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
-        compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
+        compiled = tuple(threads.map(lambda one: one.compile(options), lowered))
     return Program(shape, *compiled, state, curve, bytes=max(map(_bytes, compiled)))
 
 

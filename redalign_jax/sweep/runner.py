@@ -24,7 +24,8 @@ from redalign_jax.sweep.block import Block, BlockState, Keep
 from redalign_jax.sweep.checkpoint import Checkpoints
 from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.profiling import profiled
-from redalign_jax.sweep.program import Shape, out_of_memory
+from redalign_jax.sweep.program import out_of_memory
+from redalign_jax.sweep.shape import Shape
 
 
 @dataclass

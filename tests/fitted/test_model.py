@@ -9,8 +9,8 @@ from helpers import fitted
 
 from redalign_jax.data import scaling
 from redalign_jax.errors import UserError
+from redalign_jax.fitted import encoder as encoders
 from redalign_jax.fitted import inputs
-from redalign_jax.fitted import model as models
 
 
 def dense(x, params, name):
@@ -66,9 +66,9 @@ def test_any_number_of_rows_at_a_time_gives_the_same(name, monkeypatch):
     assert whole.shape == (40, 5) and np.ptp(whole, axis=0).min() > 1e-3
     single = fitted.model(name).embed(name, x[7:8])
     np.testing.assert_allclose(single, whole[7:8], rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(models, "ROWS", 8)
+    monkeypatch.setattr(encoders, "ROWS", 8)
     np.testing.assert_allclose(fitted.model(name).embed(name, x), whole, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(models, "MEMORY", -1)
+    monkeypatch.setattr(encoders, "MEMORY", -1)
     few = fitted.model(name)
     np.testing.assert_allclose(few.embed(name, x[:3]), whole[:3], rtol=1e-4, atol=1e-5)
     assert few.encoders[name]._size(8) == 1
@@ -90,7 +90,7 @@ class Watched:
 def test_rows_are_read_a_batch_at_a_time():
     x = Watched(np.broadcast_to(np.float32(3), (5000, 4)))
     fitted.model("numbers").embed("numbers", x)
-    assert x.most == models.ROWS
+    assert x.most == encoders.ROWS
 
 
 def test_what_people_hold_rows_in(tmp_path):

@@ -9,7 +9,8 @@ from redalign_jax.encoders import CNN, MLP
 from redalign_jax.encoders.bag import Bag
 from redalign_jax.encoders.transformer import SequenceTransformer, ViT
 from redalign_jax.fitted import architecture, inputs
-from redalign_jax.fitted.model import Encoder, Model
+from redalign_jax.fitted.encoder import Encoder
+from redalign_jax.fitted.model import Model
 
 RNG = np.random.default_rng(3)
 _LEVELS = RNG.integers(0, 256, (40, 8, 8, 1)).astype(np.uint8)

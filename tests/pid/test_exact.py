@@ -195,7 +195,7 @@ def test_gradients_match_finite_differences():
         d = pid.decompose(p)
         return jnp.stack([d.redundancy, *d.unique, d.synergy])
 
-    jacobians = jax.jit(jax.vmap(jax.jacrev(traced_atoms)))(p.astype(np.float32))
+    jacobians = np.asarray(jax.jit(jax.vmap(jax.jacrev(traced_atoms)))(p.astype(np.float32)))
     for q, jacobian in zip(p, jacobians, strict=True):
         for _ in range(5):
             step = 1e-4 * rng.normal(size=q.shape) * q

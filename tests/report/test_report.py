@@ -30,6 +30,7 @@ from redalign_jax.report import (
     regime_map,
     render,
     sentences,
+    told,
 )
 from redalign_jax.report.style import STYLE
 
@@ -169,10 +170,10 @@ def test_the_answer_comes_first_and_is_one_list_for_page_terminal_and_summary(tm
     whens = [one["when"] for one in summary["findings"]]
     assert whens == sorted(whens, key=["chosen", "hindsight", "published"].index)
     assert "Alignment helps a and b" in summary["findings"][whens.index("hindsight")]["text"]
-    told = findings.text(summary).splitlines()
-    assert told[0] == summary["headline"]
-    assert told[1:] == [one["text"] for one in summary["findings"] if one["when"] == "chosen"]
-    (of_a,) = (line for line in told if line.startswith("a: "))
+    lines = told.text(summary).splitlines()
+    assert lines[0] == summary["headline"]
+    assert lines[1:] == [one["text"] for one in summary["findings"] if one["when"] == "chosen"]
+    (of_a,) = (line for line in lines if line.startswith("a: "))
     early = results[(results["metric"] == "early_accuracy") & (results["subject"] == "a")]
     wide = early.pivot(index="seed", columns="strength", values="value")
     chosen = float(of_a.rsplit("λ = ", 1)[1].rstrip("."))

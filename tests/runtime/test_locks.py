@@ -11,6 +11,9 @@ import pytest
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import locks, workdir
 
+# JAX warns at every fork of a process with threads; these children take a lock and end
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+
 
 @pytest.fixture(params=[None, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def file_system(request, monkeypatch):

@@ -2,11 +2,16 @@
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
+from helpers.small import experiment
 
+from redalign_jax import sweep
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import devices
 from redalign_jax.sweep import program
+from redalign_jax.sweep.lower import by_turns
+from redalign_jax.sweep.shape import Shape
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +48,7 @@ def test_out_of_memory_while_compiling_halves_down_to_one(fit, caplog):
 
 
 def test_a_block_of_another_day_that_does_not_fit_any_more_is_cut_again(fit):
-    known = program.Shape(rows=4, settings=3)
+    known = Shape(rows=4, settings=3)
     assert fit(most=6, shape=known) == (6, [6])
     assert fit(most=3, shape=known) == (3, [6, 6, 3])
 
@@ -73,6 +78,22 @@ def test_rows_by_turns_are_the_rows_at_once(rows, most):
         widths.append(len(x))
         return {"sum": x.sum(1), "pair": (seed, x * seed[:, None])}
 
-    found = jax.jit(program.by_turns(f, rows, most))(x, seed)
+    found = jax.jit(by_turns(f, rows, most))(x, seed)
     assert max(widths) <= most
     jax.tree.map(np.testing.assert_array_equal, found, jax.jit(f)(x, seed))
+
+
+def test_a_second_sweep_of_the_same_shapes_compiles_nothing(tmp_path, monkeypatch):
+    """Other data, strengths and rates, the same program; other shapes have another."""
+    first = sweep.run(experiment(), tmp_path / "first", progress=False)
+    monkeypatch.setattr(jax.stages.Lowered, "compile", None)
+    changes = {"sweep__first_seed": 7, "hyper__strength": (0.0, 2.0, 3.0)}
+    second = sweep.run(experiment(**changes), tmp_path / "second", progress=False)
+    assert list(first["metric"]) == list(second["metric"])
+    assert not first["value"].equals(second["value"])
+    again = sweep.run(experiment(), tmp_path / "again", progress=False)
+    pd.testing.assert_frame_equal(again, first, check_exact=True)
+    with pytest.raises(TypeError, match="not callable"):
+        sweep.run(experiment(data__test=110), tmp_path / "other", progress=False)
+    with jax.default_matmul_precision("float32"), pytest.raises(TypeError, match="not callable"):
+        sweep.run(experiment(), tmp_path / "precise", progress=False)

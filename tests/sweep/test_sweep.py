@@ -13,8 +13,9 @@ from redalign_jax import report, sweep
 from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.measures.evaluate import EvalSpec
-from redalign_jax.runtime import devices
+from redalign_jax.runtime import devices, processes
 from redalign_jax.sweep import block, grid, program
+from redalign_jax.sweep.shape import Shape, cut
 from redalign_jax.training import batches, loop
 
 pytestmark = pytest.mark.slow
@@ -124,7 +125,7 @@ def test_init_and_batches_are_exactly_shared():
         data = jax.tree.map(lambda a: np.stack([a] * shape.rows), group.example)
         return block.start(hyper, np.arange(5, 5 + shape.rows, dtype=np.uint32), data)
 
-    states = [start(program.Shape(2, 3)), start(program.Shape(4, 1))]
+    states = [start(Shape(2, 3)), start(Shape(4, 1))]
     np.testing.assert_array_equal(states[0].params[:2, 0], states[1].params[:2, 0])
     np.testing.assert_array_equal(states[0].params[:, 0], states[0].params[:, 2])
     alone = loop.start(
@@ -140,10 +141,24 @@ def _plain(config):
     return {name: values[0] for name, values in config.hyper.items()}
 
 
+@pytest.mark.parametrize("least", [0, 1, 2])
+def test_what_a_block_trains_on_is_on_the_devices_before(least, tmp_path, monkeypatch):
+    """The number of the step, the seeds, the strengths: left on the host they would be copied in
+    every segment, in silence."""
+    place = processes.place
+
+    def left(sharding, array):
+        return array if array.ndim == least else place(sharding, array)
+
+    monkeypatch.setattr(processes, "place", left)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
+        sweep.run(experiment(), tmp_path, progress=False)
+
+
 @pytest.mark.parametrize("devices_", [1, 2, 8])
 @pytest.mark.parametrize(("tasks", "settings"), [(1, 1), (1, 100), (9, 7), (144, 7), (3, 1000)])
 def test_blocks_cover_the_grid_with_little_waste(tasks, settings, devices_):
-    shape = program.cut(tasks, settings, devices_, 24)
+    shape = cut(tasks, settings, devices_, 24)
     assert shape.rows % devices_ == 0
     assert shape.settings <= settings
     assert shape.rows * shape.settings <= 24 * devices_

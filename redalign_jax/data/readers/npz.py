@@ -1,7 +1,8 @@
 """An .npz file: an array per modality and one named `labels`."""
 
-import os
+import contextlib
 import zipfile
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -34,21 +35,25 @@ def read(path: str, asked: Asked) -> Raw:
         return members.assigned(names, get, asked, path)
 
 
-def _open(path: str) -> np.lib.npyio.NpzFile:
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[np.lib.npyio.NpzFile]:
     try:
-        file = np.load(path, allow_pickle=False)
+        stream = open(path, "rb")  # noqa: SIM115  numpy leaves it open where it is no archive
     except OSError as error:
-        reason = error.strerror or str(error)
-        if not os.path.isfile(path):
-            raise UserError(f"{path}: cannot be read ({reason})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    with stream:
         file = None
-        if error.errno:
-            raise UserError(f"{path}: cannot be read ({reason})") from None
-    except Exception:  # whatever a foreign file makes numpy and zipfile say
-        file = None
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise UserError(f"{path}: not an .npz file; write one with numpy.savez")
-    return file
+        try:
+            file = np.load(stream, allow_pickle=False)
+        except OSError as error:
+            if error.errno:
+                raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        except Exception:  # whatever a foreign file makes numpy and zipfile say
+            pass
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise UserError(f"{path}: not an .npz file; write one with numpy.savez")
+        with file:
+            yield file
 
 
 def _member(file: np.lib.npyio.NpzFile, name: str, path: str, labels: bool = False) -> np.ndarray:

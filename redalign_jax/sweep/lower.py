@@ -1,0 +1,124 @@
+"""A block of runs traced as three functions: vmap over runs, shard_map over devices."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from redalign_jax.measures import evaluate
+from redalign_jax.runtime import devices
+from redalign_jax.runtime.lapack import batch_safe
+from redalign_jax.sweep.shape import Shape
+from redalign_jax.training import loop
+from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
+from redalign_jax.training.model import Hyper, ModelSpec
+
+# Measuring needs ten times the memory of training, and once: so many runs of a device at a time.
+MEASURED_TOGETHER = 256
+
+
+def _grid(f: Callable, rows: tuple, settings: tuple) -> Callable:
+    """vmap over settings inside vmap over rows."""
+    return jax.vmap(jax.vmap(f, in_axes=settings), in_axes=rows)
+
+
+def by_turns(f: Callable, rows: int, most: int) -> Callable:
+    """`f` of arrays with `rows` rows, computed for at most `most` rows at a time.
+
+    Rows must not depend on each other. The last turn takes as many rows as the others, some of
+    them again, so that there is one program and no row is copied to fill it.
+    """
+    turns = -(-rows // most)
+    width = -(-rows // turns)
+    if turns == 1:
+        return f
+    firsts = np.minimum(np.arange(turns) * width, rows - width)
+    turn = np.arange(rows) // width
+    place = turn * width + np.arange(rows) - firsts[turn]
+
+    def mapped(*arrays: Any) -> Any:
+        def one(first: Array) -> Any:
+            cut = partial(jax.lax.dynamic_slice_in_dim, start_index=first, slice_size=width)
+            return f(*jax.tree.map(cut, arrays))
+
+        found = jax.lax.map(one, jnp.asarray(firsts))
+        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[place], found)
+
+    return mapped
+
+
+class Lowered(NamedTuple):
+    """What `Program` holds, before XLA compiles it."""
+
+    start: jax.stages.Lowered
+    segment: jax.stages.Lowered
+    measure: jax.stages.Lowered
+    state: State
+    curve: TrainMetrics
+
+
+def lower(
+    model: ModelSpec,
+    plan: TrainSpec,
+    settings: evaluate.EvalSpec,
+    mesh: Mesh,
+    shape: Shape,
+    example: Data,
+) -> Lowered:
+    """Traces for tasks shaped like `example` (one task's arrays); no device of `mesh` is needed."""
+    runs, everywhere = P(devices.RUNS), P()
+
+    def put(shape: tuple, dtype: np.dtype, spec: P = runs) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+
+    block = (shape.rows, shape.settings)
+    scalars = {name: put(block, jnp.float32) for name in Hyper._fields}
+    hyper = Hyper(**scalars)._replace(strength=put((*block, len(model.modalities)), jnp.float32))
+    seeds = put((shape.rows,), jnp.uint32)
+    data = jax.tree.map(lambda a: put((shape.rows, *a.shape), a.dtype), example)
+    first = put((), jnp.int32, everywhere)
+
+    def sharded(f: Callable, specs: tuple, donate: tuple = ()) -> Callable:
+        mapped = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=runs, check_vma=False)
+        return jax.jit(mapped, donate_argnums=donate)
+
+    def start(hyper: Hyper, seed: Array, data: Data) -> State:
+        return loop.start(model, hyper, jax.random.key(seed), data)
+
+    def segment(
+        hyper: Hyper, seed: Array, data: Data, state: State, first: Array
+    ) -> tuple[State, TrainMetrics]:
+        return loop.segment(model, plan, hyper, jax.random.key(seed), data, state, first)
+
+    def measure(hyper: Hyper, seed: Array, data: Data, state: State) -> evaluate.Measured:
+        return evaluate.measure(model, settings, hyper, jax.random.key(seed), data, state)
+
+    if model.one_by_one:
+        segment, measure = batch_safe(segment), batch_safe(measure)
+    start_all = sharded(_grid(start, (0, 0, 0), (0, None, None)), (runs,) * 3)
+    state = jax.tree.map(
+        lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
+    )
+    segment_all = sharded(
+        _grid(segment, (0, 0, 0, 0, None), (0, None, None, 0, None)),
+        (runs, runs, runs, runs, everywhere),
+        donate=(3,),
+    )
+    share = shape.rows // mesh.shape[devices.RUNS]
+    together = max(1, MEASURED_TOGETHER // shape.settings)
+    measured = by_turns(_grid(measure, (0,) * 4, (0, None, None, 0)), share, together)
+    measure_all = sharded(measured, (runs,) * 4)
+    _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
+    return Lowered(
+        start_all.lower(hyper, seeds, data),
+        segment_all.lower(hyper, seeds, data, state, first),
+        measure_all.lower(hyper, seeds, data, state),
+        state,
+        curve,
+    )

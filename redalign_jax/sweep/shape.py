@@ -1,0 +1,38 @@
+"""How a grid of runs is cut into blocks.
+
+A block is a rectangle of *rows* × *settings*. A row is a task with its seed; all runs of a row
+share data, init and batches, so whatever depends on those alone is computed once per row. Rows are
+the sharded axis.
+"""
+
+from typing import NamedTuple
+
+
+class Shape(NamedTuple):
+    """How a grid is cut into blocks.
+
+    Attributes:
+      rows: rows of a block, over all devices.
+      settings: settings of a block.
+    """
+
+    rows: int
+    settings: int
+
+
+def cut(tasks: int, settings: int, device_count: int, runs_per_device: int) -> Shape:
+    """The block for a grid of `tasks` × `settings` runs: full devices, little padding.
+
+    Args:
+      tasks: tasks times seeds.
+      settings: hyperparameter settings.
+      device_count: devices that share the rows.
+      runs_per_device: target.
+    """
+    share = -(-tasks * settings // device_count)  # runs that one device gets in all
+    widest = max(1, min(settings, runs_per_device, share))
+    blocks = -(-settings // widest)
+    wide = -(-settings // blocks)
+    rows = -(-tasks * blocks // device_count)
+    turns = -(-rows // max(1, runs_per_device // wide))
+    return Shape(-(-rows // turns) * device_count, wide)
