@@ -21,6 +21,9 @@ from redalign_jax.training.model import ModelSpec
 # Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
 # fills it.
 RUNS_PER_CPU_DEVICE, RUNS_PER_ACCELERATOR = 16, 2048
+# One run alone ends XLA's compiler for GPUs: it fuses a product with a scalar of shape (1, 1) and
+# takes it for one of shape () (jax 0.10 to 0.11).
+FEWEST_PER_GPU = 2
 PROGRAMS = 8  # that are kept, the last ones used
 # Settings of JAX that a program is traced under.
 TRACED_UNDER = (
@@ -104,13 +107,8 @@ def _compiled(
 ) -> Program:
     example = jax.tree.unflatten(tree, leaves)
     *lowered, state, curve = lower(model, plan, settings, mesh, shape, example)
-    # XLA for GPUs ends the process over a product fused with a scalar of shape (1, 1), as one run
-    # alone has it (jax 0.10 and 0.11).
-    alone = shape == Shape(mesh.shape[devices.RUNS], 1)
-    gpu = mesh.devices.flat[0].platform == "gpu"
-    options = {"xla_gpu_enable_triton_gemm": False} if alone and gpu else None
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
-        compiled = tuple(threads.map(lambda one: one.compile(options), lowered))
+        compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
     return Program(shape, *compiled, state, curve, bytes=max(map(_bytes, compiled)))
 
 
@@ -154,21 +152,22 @@ def fit(
             reason = str(error)
         return (program if processes.all_of(program is not None) else None), reason
 
-    if shape and shape.rows % count == 0:
+    platform = mesh.devices.flat[0].platform
+    least = FEWEST_PER_GPU if platform == "gpu" else 1
+    if shape and shape.rows % count == 0 and shape.rows // count * shape.settings >= least:
         program, _ = compiled(shape)
         if program and (program.bytes <= bound or runs_per_device):
             return program
     target = runs_per_device
     if not target:
-        cpu = mesh.devices.flat[0].platform == "cpu"
-        target = RUNS_PER_CPU_DEVICE if cpu else RUNS_PER_ACCELERATOR
+        target = RUNS_PER_CPU_DEVICE if platform == "cpu" else RUNS_PER_ACCELERATOR
     while True:
-        shape = cut(*grid, count, target)
+        shape = cut(*grid, count, target, least)
         program, reason = compiled(shape)
         share = shape.rows * shape.settings // count
-        if program and (program.bytes <= bound or runs_per_device or share == 1):
+        if program and (program.bytes <= bound or runs_per_device or share <= least):
             return program
-        if share == 1:
+        if share <= least:
             raise UserError(out_of_memory(share, f"while compiling, {reason}"))
         if not program:
             logging.warning("out of memory compiling %d runs per device, half is tried", share)

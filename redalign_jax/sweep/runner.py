@@ -168,7 +168,7 @@ def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str, wi
       number: of the group.
       width: of the mesh, devices that share the runs.
     """
-    chunk = 0
+    chunk, before = 0, 1
     while True:
         try:
             with devices.memory_errors():
@@ -177,7 +177,7 @@ def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str, wi
             shape = plan["shapes"].pop(number, (width, 1))
             share = max(1, math.prod(shape) // width)
             # one process alone cannot change what all of them run
-            if share == 1 or jax.process_count() > 1:
+            if share in (1, before) or jax.process_count() > 1:
                 raise UserError(out_of_memory(share, str(error))) from None
-            chunk = share // 2
+            chunk, before = share // 2, share
             logging.warning("out of memory with %d runs per device, half from here on", share)

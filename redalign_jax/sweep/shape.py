@@ -20,7 +20,9 @@ class Shape(NamedTuple):
     settings: int
 
 
-def cut(tasks: int, settings: int, device_count: int, runs_per_device: int) -> Shape:
+def cut(
+    tasks: int, settings: int, device_count: int, runs_per_device: int, least: int = 1
+) -> Shape:
     """The block for a grid of `tasks` × `settings` runs: full devices, little padding.
 
     Args:
@@ -28,6 +30,7 @@ def cut(tasks: int, settings: int, device_count: int, runs_per_device: int) -> S
       settings: hyperparameter settings.
       device_count: devices that share the rows.
       runs_per_device: target.
+      least: runs per device, filled with rows that are trained twice where there are no more.
     """
     share = -(-tasks * settings // device_count)  # runs that one device gets in all
     widest = max(1, min(settings, runs_per_device, share))
@@ -35,4 +38,4 @@ def cut(tasks: int, settings: int, device_count: int, runs_per_device: int) -> S
     wide = -(-settings // blocks)
     rows = -(-tasks * blocks // device_count)
     turns = -(-rows // max(1, runs_per_device // wide))
-    return Shape(-(-rows // turns) * device_count, wide)
+    return Shape(max(-(-rows // turns), -(-least // wide)) * device_count, wide)

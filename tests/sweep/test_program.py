@@ -11,7 +11,7 @@ from redalign_jax.errors import UserError
 from redalign_jax.runtime import devices
 from redalign_jax.sweep import program
 from redalign_jax.sweep.lower import by_turns
-from redalign_jax.sweep.shape import Shape
+from redalign_jax.sweep.shape import Shape, cut
 
 pytestmark = pytest.mark.slow
 
@@ -97,3 +97,11 @@ def test_a_second_sweep_of_the_same_shapes_compiles_nothing(tmp_path, monkeypatc
         sweep.run(experiment(data__test=110), tmp_path / "other", progress=False)
     with jax.default_matmul_precision("float32"), pytest.raises(TypeError, match="not callable"):
         sweep.run(experiment(), tmp_path / "precise", progress=False)
+
+
+def test_a_block_has_as_few_runs_as_asked_and_no_fewer():
+    """A GPU's compiler fails on one run alone."""
+    assert cut(1, 1, 1, 16, least=2) == Shape(2, 1)
+    assert cut(1, 1, 4, 16, least=2) == Shape(8, 1)
+    assert cut(5, 3, 1, 1, least=2) == Shape(2, 1)
+    assert cut(5, 3, 1, 16, least=2) == cut(5, 3, 1, 16)
