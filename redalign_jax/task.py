@@ -9,6 +9,18 @@ import numpy as np
 from redalign_jax import kinds
 
 
+class Normal(NamedTuple):
+    """A joint normal distribution of (x1, x2, y) with one number y, up to its mean.
+
+    Attributes:
+      covariance: (p1 + p2 + 1, p1 + p2 + 1) float64, in this order.
+      inputs: (p1, p2).
+    """
+
+    covariance: np.ndarray
+    inputs: tuple[int, int]
+
+
 class Split(NamedTuple):
     """Paired examples: row i of every modality describes the same thing.
 
@@ -39,8 +51,9 @@ class Task:
       train, valid, test: the splits. Labels of `valid` and `test` are complete.
       known: exact facts about the task, `{(subject, metric): value}`, where the source knows
         them (for example `("x1", "bayes_accuracy")`); they become rows of the results.
-      joint: makes the exact p(x1, x2, y) of a task of two modalities, (n1, n2, ny), where the
-        source knows it; its decomposition becomes columns of the results, see `pid.columns`.
+      joint: makes the exact p(x1, x2, y) of a task of two modalities, (n1, n2, ny) or `Normal`,
+        where the source knows it; its decomposition becomes columns of the results, see
+        `pid.columns`.
       groups: for train, valid and test one (n,) int32 array, a number per row of the split, the
         same for rows that belong together: exact copies, or rows that share a value of the user's
         `groups`. Numbers mean the same in all three. None where every row is a group of its own.
@@ -63,7 +76,7 @@ class Task:
     valid: Split
     test: Split
     known: dict[tuple[str, str], float] = field(default_factory=dict)
-    joint: Callable[[], np.ndarray] | None = None
+    joint: Callable[[], np.ndarray | Normal] | None = None
     groups: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     kinds: tuple[str, ...] = ()
     target_mean: float = 0.0

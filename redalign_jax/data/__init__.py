@@ -15,6 +15,7 @@ Load = Callable[[ConfigDict, int], Task]
 # By name the module that knows it, imported when it is asked for.
 SOURCES = {
     "redundancy_bits": "redundancy_bits",
+    "gaussian_views": "gaussian_views",
     "mfeat": "mfeat",
     "av_digits": "av_digits",
     "avmnist": "avmnist",

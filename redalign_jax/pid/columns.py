@@ -6,7 +6,9 @@ from collections.abc import Callable
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from redalign_jax.pid.exact import decompose
+from redalign_jax.pid import gaussian
+from redalign_jax.pid.exact import PID, decompose
+from redalign_jax.task import Normal
 
 SMALLEST = 32  # tables are padded to so many values: those of one shape share a program
 KEPT = 4096  # tables whose columns are remembered, a few numbers each
@@ -14,7 +16,7 @@ _known: dict[tuple, dict[str, float]] = {}
 
 
 def columns(
-    modalities: tuple[str, ...], joint: Callable[[], np.ndarray] | None
+    modalities: tuple[str, ...], joint: Callable[[], np.ndarray | Normal] | None
 ) -> dict[str, float]:
     """The decomposition of I(X1,X2;Y) in nats, and R / I(X_m;Y) of each modality.
 
@@ -22,7 +24,7 @@ def columns(
 
     Args:
       modalities: two names.
-      joint: makes p(x1, x2, y), (n1, n2, ny); None where nobody knows it.
+      joint: makes p(x1, x2, y), (n1, n2, ny) or normal; None where nobody knows it.
 
     Returns:
       `pid_redundancy`, `pid_unique_<modality>`, `pid_synergy`, `shared_fraction_<modality>`; empty
@@ -30,7 +32,10 @@ def columns(
     """
     if joint is None:
         return {}
-    table = np.ascontiguousarray(joint())
+    found = joint()
+    if isinstance(found, Normal):
+        return _named(modalities, gaussian.decompose(found))
+    table = np.ascontiguousarray(found)
     key = (*modalities, table.shape, hashlib.sha256(table).digest())
     if key not in _known:
         while len(_known) >= KEPT:
@@ -44,6 +49,10 @@ def _decomposed(modalities: tuple[str, ...], table: np.ndarray) -> dict[str, flo
     # the solver calls LAPACK from XLA's threads, where BLAS's own would fight over the cores
     with threadpool_limits(1, user_api="blas"):
         found = decompose(np.pad(table, [*room, (0, 0)]))
+    return _named(modalities, found)
+
+
+def _named(modalities: tuple[str, ...], found: PID) -> dict[str, float]:
     shared = float(found.redundancy)
     unique = dict(zip(modalities, map(float, found.unique), strict=True))
     values = {"pid_redundancy": shared}
