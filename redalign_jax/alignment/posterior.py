@@ -286,11 +286,12 @@ def fit(
     outputs = _without(outputs, apart)
     y = jnp.broadcast_to(y, outputs.shape[:2])
     s = jax.vmap(lambda own: statistics(own, classes))(y)
-    counted, enough = None, True
+    counted, alone = None, apart
     if present is not None:
         counted = _shared(present)
-        enough = jnp.sum(counted, axis=1) >= SCARCE
-        counted = jnp.where(enough[:, None], counted, True).astype(jnp.float32)
+        scarce = jnp.sum(counted, axis=1) < SCARCE
+        counted = (counted | scarce[:, None]).astype(jnp.float32)  # its gate is 0 then
+        alone = apart | scarce
     variance = jnp.ones(count)
     if not classes:
         v = -0.5 / before[1]
@@ -307,7 +308,7 @@ def fit(
     weight, gates = jax.vmap(lambda own, others, t, c: weigh(own, others, t, classes, c))(
         ratios + before[None, :, None], told[partners(count)], s, counted
     )
-    return Evidence(before, hot, variance, weight, jnp.where(apart | ~enough, 0, gates))
+    return Evidence(before, hot, variance, weight, jnp.where(alone, 0, gates))
 
 
 def losses(
