@@ -299,7 +299,7 @@ def _facts(
         name = ", ".join([name, *(f"{n}={v}" for n, v in columns.items())])
         return look.facts_of_task(source(config.sweep.first_seed), name), name
     said = (ready.x, ready.kinds, ready.y, ready.known, ready.groups, ready.split)
-    return look.facts(*said, name), name
+    return look.facts(*said, name, ready.present), name
 
 
 def _look(
