@@ -55,13 +55,10 @@ def joined(
                 f"{source}: {name}_ids holds {str(again)!r} twice; ids must be different"
             )
     for name in x:
-        others = np.concatenate([ids[other] for other in x if other != name])
-        for partner, those in (
-            (f"{LABELS}_ids", ids[LABELS]),
-            ("those of another modality", others),
-        ):
-            if not np.isin(ids[name], those).any():
-                raise UserError(f"{source}: no id is in {name}_ids and {partner} alike")
+        for others in ([LABELS], [other for other in x if other != name]):
+            if not np.isin(ids[name], np.concatenate([ids[other] for other in others])).any():
+                what = " or ".join(f"{other}_ids" for other in others)
+                raise UserError(f"{source}: no id is in {name}_ids and {what} alike")
     every, first = np.unique(np.concatenate([ids[name] for name in x]), return_index=True)
     every = every[np.argsort(first)]
     held = sum(np.isin(every, ids[name]).astype(int) for name in x)

@@ -223,12 +223,12 @@ def make_split_task(
         ("valid", in_valid),
         ("test", in_test),
     ):
-        present = np.bincount(y[part], minlength=len(classes)) if len(classes) else np.ones(1)
+        counts = np.bincount(y[part], minlength=len(classes)) if len(classes) else np.ones(1)
         if not len(part):
             raise UserError(f"{source}: no examples in its {name} split")
-        if not present.all():
-            missing = classes[present.argmin()].item()
-            raise UserError(f"{source}: its {name} split has no example of class {missing!r}")
+        if not counts.all():
+            lacking = classes[counts.argmin()].item()
+            raise UserError(f"{source}: its {name} split has no example of class {lacking!r}")
     shuffled = np.random.default_rng(seed).permutation(in_train)
     spare, shuffled = shuffled[~known[shuffled]], shuffled[known[shuffled]]
     labels = _labels(labels, len(shuffled), len(classes), source)
