@@ -18,7 +18,7 @@ N = 300
 
 
 def config(path, holes, modalities=2, **changes):
-    """A file of rows that share a core; `holes` is the share of missing rows of all but the first."""
+    """A file of rows that share a core; all modalities but the first miss a share `holes`."""
     rng = np.random.default_rng(0)
     core = rng.normal(size=(N, 4))
     y = np.argmax(core[:, :3], axis=1)
