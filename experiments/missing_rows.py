@@ -1,9 +1,9 @@
 """What rows that miss a modality are worth: masked, complete, or dropped.
 
-python experiments/missing_rows.py --json=FILE [--seeds=16] [--share=0.3]
+python experiments/missing_rows.py --json=FILE [--seeds=16] [--objective=posterior]
 
 The second modality loses a share of its training and validation rows at random; test rows have all.
-Three arms with the same seeds, inits and test rows, at λ = 0, λ = 1 and the balanced mechanism:
+Three arms with the same seeds, inits and test rows, at λ = 0 and λ = 1:
 
   complete   all rows of both modalities
   masked     the rows as they are: the missing ones train the first encoder alone
@@ -35,7 +35,7 @@ from redalign_jax.task import Split, Task  # noqa: E402
 ARMS = ("complete", "masked", "dropped")
 
 
-def configs(seeds: int) -> dict[str, ConfigDict]:
+def configs(seeds: int, objective: str) -> dict[str, ConfigDict]:
     """The experiments, by name; all training rows have a label."""
     found = {}
     for redundancy in (4, 8):
@@ -51,7 +51,7 @@ def configs(seeds: int) -> dict[str, ConfigDict]:
     for config in found.values():
         config.encoder.hidden_sizes, config.encoder.embed_dim = (32,), (16,)
         config.hyper.strength = (0.0, 1.0)
-        config.sweep.balanced = True
+        config.alignment.objective = objective
         config.sweep.seeds = seeds
     return found
 
@@ -84,7 +84,7 @@ def arm(task: Task, how: str, share: float, most: int, seed: int) -> Task:
 
 
 def run(config: ConfigDict, how: str, share: float, most: int) -> pd.DataFrame:
-    """Accuracies by (strength, subject, metric) and seed; "balanced" is a strength."""
+    """Accuracies by (strength, subject, metric) and seed."""
 
     def load(section: ConfigDict, seed: int) -> Task:
         return arm(data.load(section, seed), how, share, most, seed)
@@ -92,8 +92,6 @@ def run(config: ConfigDict, how: str, share: float, most: int) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         table = sweep.run(config, folder, progress=False, load=load)
     table = table[table["metric"].isin(["accuracy", "early_accuracy"])]
-    strength = table["strength"].map("{:g}".format).where(~table["balanced"], "balanced")
-    table = table.assign(strength=strength)
     return table.pivot_table(
         index=["strength", "subject", "metric"], columns="seed", values="value"
     )
@@ -113,10 +111,11 @@ def main() -> None:
     flags.add_argument("--seeds", type=int, default=16)
     flags.add_argument("--share", type=float, default=0.3)
     flags.add_argument("--rows", type=int, default=300, help="training rows, of all datasets")
+    flags.add_argument("--objective", default="info_nce")
     flags.add_argument("--only", default="", help="part of a dataset's name")
     options = flags.parse_args()
     found = []
-    for name, config in configs(options.seeds).items():
+    for name, config in configs(options.seeds, options.objective).items():
         if options.only not in name:
             continue
         tables = {how: run(config, how, options.share, options.rows) for how in ARMS}

@@ -122,10 +122,13 @@ def test_rows_that_are_good_for_nothing_are_dropped_and_said(heard):
     b[:10] = np.nan
     a[:4] = np.nan  # no modality
     labels[4:10] = np.nan  # one modality and no label
-    got = task(ra.arrays({"a": a, "b": b}, labels, groups=np.arange(N) // 2))
+    got = task(ra.arrays({"a": a, "b": b}, labels, target="classes"))
     assert "10 are dropped: no modality, or one and no label" in heard.text
     assert sum(len(part.x[0]) for part in parts(got)) == N - 10
-    assert sum(map(len, got.groups)) == N - 10
+    groups, split = np.arange(N) // 2, np.arange(N) % 3
+    ready = ra.arrays({"a": a, "b": b}, labels, groups=groups, split=split).ready
+    assert np.array_equal(np.unique(ready.groups, return_inverse=True)[1], groups[10:] - 5)
+    assert np.array_equal(ready.split, split[10:]) and len(ready.y) == len(ready.known) == N - 10
 
 
 def test_texts_with_holes_stay_texts():
