@@ -80,7 +80,7 @@ def run(
         for (columns, _), task in zip(points, tasks, strict=True):
             identity.check_new(seen, columns, task)
     for task in tasks:  # before anything is written
-        _, y, _, present = labelled(task)
+        y, present = _labels(task)
         for pair, rows in _rows_of(task.modalities, len(y), present).items():
             with _about(pair, rows):
                 checks.labels(y[rows], options.bins, options.folds, options.clusters)
@@ -158,9 +158,7 @@ def _about(pair: tuple[str, str], rows: np.ndarray) -> Iterator[None]:
 def labelled(
     task: Task,
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """All labelled examples of a task: an array (n, ...) per modality, (n,) labels, groups, and
-    (M, n) bool, the rows that a modality has.
-    """
+    """All labelled examples: an array (n, ...) per modality, (n,) labels, groups, and `_labels`."""
     parts = (task.train, task.valid, task.test)
     x = tuple(
         np.concatenate([part.x[m][: len(part.y)] for part in parts])
@@ -170,10 +168,17 @@ def labelled(
     if task.groups is not None:
         pieces = zip(task.groups, parts, strict=True)
         group = np.concatenate([numbers[: len(part.y)] for numbers, part in pieces])
+    y, present = _labels(task)
+    return x, y, group, present
+
+
+def _labels(task: Task) -> tuple[np.ndarray, np.ndarray | None]:
+    """Of all labelled examples the label, and (M, n) bool, which modalities have them."""
+    parts = (task.train, task.valid, task.test)
     present = None
     if task.train.present is not None:
         present = np.concatenate([part.present[:, : len(part.y)] for part in parts], axis=1)
-    return x, np.concatenate([part.y for part in parts]), group, present
+    return np.concatenate([part.y for part in parts]), present
 
 
 def estimates(
