@@ -73,12 +73,12 @@ def test_three_modalities_an_interrupted_sweep_and_a_split_batch(tmp_path):
 
 
 def test_a_fit_keeps_encoders_that_read_whole_rows(tmp_path):
-    made = config(tmp_path / "x.npz", 0.3, hyper__strength=(2.0,))
+    made = config(tmp_path / "x.npz", 0.3, train__steps=400)
     made.hyper.strength = (2.0,)
     model = train.fit(made, tmp_path / "fit", progress=False)
     held = np.load(tmp_path / "x.npz")
     rows = ~np.isnan(held["b"]).all(axis=1)
     found = model.predict("b", held["b"][rows])
-    assert (found == held["labels"][rows]).mean() > 0.5
+    assert (found == held["labels"][rows]).mean() > 0.7
     about = json.loads((tmp_path / "fit" / "model" / "model.json").read_text())
     assert "present" not in json.dumps(about)
