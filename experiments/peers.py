@@ -114,8 +114,10 @@ def peer_losses(  # stands in for models._posterior_losses, whose arguments it h
     axis: str | None,
     diverged: Array | None,
     evidence: posterior.Evidence,
+    present: Array | None = None,
 ) -> Array:
     """(pairs,) losses of the arm that the aligned share numbers: 1 for the posterior itself."""
+    assert present is None, "these data have all rows"
     outputs = jnp.stack(models.predict(model, params, embeddings))
     apart = models._apart(model, outputs, axis)
     apart = apart if diverged is None else apart | diverged

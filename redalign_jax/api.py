@@ -46,7 +46,8 @@ def arrays(
         pandas (an index is ids: where indexes differ, rows are joined by them), scipy sparse (made
         dense, up to 2²⁸ numbers), lists of sequences of several lengths. Vectors, sequences
         (n, t, d), images (n, h, w[, c]) and tokens (n, t) are told apart, see
-        `redalign_jax.kinds.guess`.
+        `redalign_jax.kinds.guess`. A row that is NaN throughout, None in a list, or without its id
+        is missing: it trains the encoders of what it has, and no pair that lacks it.
       labels: (n,) integers, booleans or texts are classes, floating point is a regression's target;
         one-hot (n, C) is taken as classes. Rows of None, NaN or NA are pairs without a label, and
         still aligned.
@@ -299,7 +300,7 @@ def _facts(
         name = ", ".join([name, *(f"{n}={v}" for n, v in columns.items())])
         return look.facts_of_task(source(config.sweep.first_seed), name), name
     said = (ready.x, ready.kinds, ready.y, ready.known, ready.groups, ready.split)
-    return look.facts(*said, name), name
+    return look.facts(*said, name, ready.present), name
 
 
 def _look(

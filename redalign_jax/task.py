@@ -35,10 +35,14 @@ class Split(NamedTuple):
       y: labels of the *first* rows, (n_labelled,) with n_labelled ≤ n: int32 class indices, or
         float32 targets of a regression, standardised: (y − `target_mean`) / `target_scale`. Only a
         training split has fewer labels than rows.
+      present: (M, n) bool, which rows a modality has; None where all have all. A row trains and
+        judges the encoders that have it, and counts for pairs of which both have it; what `x` holds
+        in its place is never read, sources put zeros there.
     """
 
     x: tuple[np.ndarray, ...]
     y: np.ndarray
+    present: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,11 @@ class Task:
         if not self.kinds:
             object.__setattr__(self, "kinds", tuple(map(kinds.ready, self.train.x)))
 
-    @property
-    def majority(self) -> float:
-        """The share of the test split in its largest class: what a constant answer can reach."""
-        return float(np.bincount(self.test.y).max() / len(self.test.y))
+    def majority(self, modality: int) -> float:
+        """The share of the largest class in a modality's test rows: what a constant can reach."""
+        y, present = self.test.y, self.test.present
+        y = y if present is None else y[present[modality]]
+        return float(np.bincount(y).max() / len(y))
 
 
 # A point of the task axis with everything but the seed decided.

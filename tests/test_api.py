@@ -141,12 +141,13 @@ def test_frames_are_joined_by_index(caplog):
     for seed in (0, 1):
         same(*(d.load(single(d.section), seed) for d in (want, mixed)))
     fewer = ra.arrays({"p": one.iloc[::-1], "q": one.iloc[10:]}, y.iloc[:70])
-    assert repr(fewer).startswith("Dataset of 80 rows, 60 labelled")
+    assert repr(fewer).startswith("Dataset of 90 rows, 70 labelled")
+    assert fewer.ready.present["q"].sum() == 80 and "p" not in fewer.ready.present
     with pytest.raises(ra.UserError, match="indexes of 'p' and 'q' differ, and 'labels' has none"):
         ra.arrays({"p": one, "q": one.iloc[::-1]}, Y)
     with pytest.raises(ra.UserError, match="differ, and that of 'q' repeats"):
         ra.arrays({"p": one, "q": pd.concat([one, one])}, y)
-    with pytest.raises(ra.UserError, match="no id is in p_ids, q_ids, labels_ids alike"):
+    with pytest.raises(ra.UserError, match="no id is in p_ids and q_ids alike"):
         ra.arrays({"p": one, "q": one.reset_index(drop=True)}, y)
 
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
 from redalign_jax import config as configs
-from redalign_jax import pid, rooms
+from redalign_jax import rooms
 from redalign_jax.advise import cross_validate, decide, explain
 from redalign_jax.advise.apply import apply, asked
 from redalign_jax.analysis.differences import quality_metric
@@ -143,14 +143,17 @@ def _information(task: Task, config: ConfigDict, progress: bool | None) -> list[
     y = task.train.y
     x = tuple(m[: len(y)] for m in task.train.x)
     group = None if task.groups is None else task.groups[0][: len(y)]
+    present = task.train.present
+    present = None if present is None else present[:, : len(y)]
     key = jax.random.key(config.sweep.first_seed)
     try:
-        total, count = pid.work(len(x), **config.decompose.to_dict())
+        options = config.decompose.to_dict()
+        total, count = decomposition.work(len(x), present is not None, options)
         what = "classifiers for the information"
         shown = Progress(total, count, progress, what=what)
         with threadpool_limits(1, user_api="blas"), shown:
             rows = decomposition.estimates(
-                task.modalities, x, y, key, config.decompose, group, shown.advance
+                task.modalities, x, y, key, config.decompose, group, shown.advance, present
             )
     except UserError as error:
         logging.warning("the information cannot be estimated: %s", error)

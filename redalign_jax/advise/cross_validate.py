@@ -57,9 +57,15 @@ def candidates(modalities: Sequence[str]) -> list[tuple[float, ...]]:
 
 
 def units(task: Task) -> int:
-    """Labelled training examples, or groups of them where rows belong together."""
+    """Labelled training examples, or groups of them where rows belong together.
+
+    Where rows miss a modality, those of the encoder that has the fewest.
+    """
     labelled = len(task.train.y)
-    return labelled if task.groups is None else len(np.unique(task.groups[0][:labelled]))
+    numbers = np.arange(labelled) if task.groups is None else task.groups[0][:labelled]
+    if task.train.present is None:
+        return len(np.unique(numbers))
+    return min(len(np.unique(numbers[own[:labelled]])) for own in task.train.present)
 
 
 def run(

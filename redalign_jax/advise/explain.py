@@ -76,7 +76,7 @@ def _tried(task: Task, choice: Choice | None, k: int) -> str:
     labelled = len(task.train.y)
     if choice is None:
         count = f"{labelled} labelled training examples"
-        if cross_validate.units(task) < labelled:
+        if task.groups is not None and cross_validate.units(task) < labelled:
             count += f" in {cross_validate.units(task)} groups that belong together"
         return (
             f"There are {count}, too few to try alignment on held-out ones. Nothing about these "

@@ -48,7 +48,13 @@ def split(task: Task, fold: np.ndarray, held_out: int) -> Task:
     without = min(int((rows >= labelled).sum()) for rows in kept)
     stay, out = kept[held_out], judged[held_out][: min(map(len, judged))]
     stay = np.concatenate([stay[stay < labelled][:with_label], stay[stay >= labelled][:without]])
-    train = Split(tuple(x[stay] for x in task.train.x), task.train.y[stay[:with_label]])
-    part = Split(tuple(x[out] for x in task.train.x), task.train.y[out])
+    train, part = (
+        Split(
+            tuple(x[rows] for x in task.train.x),
+            task.train.y[rows[:count]],
+            None if task.train.present is None else task.train.present[:, rows],
+        )
+        for rows, count in ((stay, with_label), (out, len(out)))
+    )
     numbers = None if group is None else (group[stay], group[out], group[out])
     return replace(task, train=train, valid=part, test=part, groups=numbers, known={}, joint=None)

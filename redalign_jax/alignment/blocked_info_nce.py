@@ -7,15 +7,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from redalign_jax.alignment import blocks
-from redalign_jax.alignment.negatives import Negatives, negative_weights
+from redalign_jax.alignment.negatives import Negatives, negative_weights, pair_weights
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+@partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
 def blocked_info_nce(
     z_a: Array,
     z_b: Array,
     temperature: Array,
     negatives: Negatives | None,
+    counted: Array | None,
     bounded: bool,
     block: int,
     axis: str | None,
@@ -25,29 +26,34 @@ def blocked_info_nce(
     Every device goes once through its own rows of s for both directions: a row ends there, the
     columns are summed over blocks and devices.
 
-    Shapes: (n / devices, d), (n / devices, d), scalar → this device's part of the loss.
+    Shapes: (n / devices, d), (n / devices, d), scalar → this device's part of the loss; `counted`
+    is (n / devices,) of 1 and 0, or None.
     """
-    return _forward(z_a, z_b, temperature, negatives, bounded, block, axis)[0]
+    return _forward(z_a, z_b, temperature, negatives, counted, bounded, block, axis)[0]
 
 
 def _rows(
-    z_a: Array, negatives: Negatives | None, axis: str | None
-) -> tuple[dict[str, Array], Array | None]:
-    """What is read row by row, and the other modality's predictions."""
-    rows = {"z": z_a, "position": blocks.positions(len(z_a), axis)}
-    if negatives is None:
-        return rows, None
-    return rows | {"p": negatives.p_a}, blocks.gathered(negatives.p_b, axis)
+    z_a: Array, negatives: Negatives | None, counted: Array | None, axis: str | None
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What is read row by row, and what weights need of all rows."""
+    rows, every = {"z": z_a, "position": blocks.positions(len(z_a), axis)}, {}
+    if negatives is not None:
+        rows["p"], every["p"] = negatives.p_a, blocks.gathered(negatives.p_b, axis)
+    if counted is not None:
+        rows["counted"], every["counted"] = counted, blocks.gathered(counted, axis)
+    return rows, every
 
 
 def _weights(
-    rows: dict[str, Array], negatives: Negatives | None, every_p: Array | None
+    rows: dict[str, Array], negatives: Negatives | None, every: dict[str, Array]
 ) -> Array | None:
-    if negatives is None:
-        return None
-    return negative_weights(
-        Negatives(rows["p"], every_p, negatives.false_negative_weight), rows["position"]
-    )
+    weights, at = None, rows["position"]
+    if negatives is not None:
+        these = Negatives(rows["p"], every["p"], negatives.false_negative_weight)
+        weights = negative_weights(these, at)
+    if "counted" in every:
+        weights = pair_weights(weights, rows["counted"], at, every["counted"])
+    return weights
 
 
 def _forward(
@@ -55,24 +61,25 @@ def _forward(
     z_b: Array,
     temperature: Array,
     negatives: Negatives | None,
+    counted: Array | None,
     bounded: bool,
     block: int,
     axis: str | None,
 ) -> tuple[Array, tuple]:
     every_b = blocks.gathered(z_b, axis)
-    rows, every_p = _rows(z_a, negatives, axis)
+    rows, every = _rows(z_a, negatives, counted, axis)
     n = len(every_b)
 
     def one_exp(columns: Array, rows: dict[str, Array]) -> tuple[Array, Array]:
         e = jnp.exp((rows["z"] @ every_b.T - 1) / temperature)
-        weights = _weights(rows, negatives, every_p)
+        weights = _weights(rows, negatives, every)
         if weights is not None:
             e = e * weights
         return columns + jnp.sum(e, axis=0), jnp.log(jnp.sum(e, axis=1))
 
     def two_exps(columns: Array, rows: dict[str, Array]) -> tuple[Array, Array]:
         s = rows["z"] @ every_b.T / temperature
-        weights = _weights(rows, negatives, every_p)
+        weights = _weights(rows, negatives, every)
         down, across = (jax.nn.logsumexp(s, axis=k, b=weights) for k in (0, 1))
         return jnp.logaddexp(columns, down), across
 
@@ -85,8 +92,12 @@ def _forward(
         down = _log_total(columns, axis)
     own = jax.lax.dynamic_slice_in_dim(down, rows["position"][0], len(z_a))
     positive = (jnp.sum(z_a * z_b, axis=-1) - bounded) / temperature
-    loss = jnp.sum((across + own) / 2 - positive) / n
-    return loss, (z_a, z_b, temperature, negatives, across, down)
+    each = (across + own) / 2 - positive
+    if counted is None:
+        loss = jnp.sum(each) / n
+    else:
+        loss = jnp.sum(counted * each) / blocks.number(counted, axis)
+    return loss, (z_a, z_b, temperature, negatives, counted, across, down)
 
 
 def _log_total(x: Array, axis: str | None) -> Array:
@@ -99,12 +110,12 @@ def _log_total(x: Array, axis: str | None) -> Array:
 
 def _backward(
     bounded: bool, block: int, axis: str | None, saved: tuple, g: Array
-) -> tuple[Array, Array, Array, Negatives | None]:
-    z_a, z_b, temperature, negatives, across, down = saved
+) -> tuple[Array, Array, Array, Negatives | None, Array | None]:
+    z_a, z_b, temperature, negatives, counted, across, down = saved
     every_b = blocks.gathered(z_b, axis)
-    rows, every_p = _rows(z_a, negatives, axis)
+    rows, every = _rows(z_a, negatives, counted, axis)
     rows["across"] = across
-    n = len(every_b)
+    n = len(every_b) if counted is None else blocks.number(counted, axis)
     # every device's loss has the same cotangent: that of their sum
     scale = g / (2 * n * temperature)
 
@@ -114,17 +125,22 @@ def _backward(
             p = jnp.exp(s) * (jnp.exp(-rows["across"])[:, None] + jnp.exp(-down)[None])
         else:
             p = jnp.exp(s - rows["across"][:, None]) + jnp.exp(s - down[None])
-        weights = _weights(rows, negatives, every_p)
+        weights = _weights(rows, negatives, every)
         if weights is not None:
             p = p * weights
+        if counted is not None:
+            p = p * rows["counted"][:, None]
         # zᵀp, not pᵀz: see `info_nce`
         return g_b + jnp.tensordot(rows["z"], p, (0, 0)), p @ every_b
 
     g_b, g_a = blocks.scan(add, jnp.zeros(every_b.shape[::-1], z_a.dtype), rows, block)
+    if counted is not None:
+        z_a, z_b = z_a * counted[:, None], z_b * counted[:, None]
     g_a = (g_a - 2 * z_b) * scale
     g_b = (blocks.own_rows(g_b.T, axis) - 2 * z_a) * scale
     # the loss depends on z_a / τ alone
-    return g_a, g_b, -jnp.sum(z_a * g_a) / temperature, jax.tree.map(jnp.zeros_like, negatives)
+    none = jax.tree.map(jnp.zeros_like, (negatives, counted))
+    return g_a, g_b, -jnp.sum(z_a * g_a) / temperature, *none
 
 
 blocked_info_nce.defvjp(_forward, _backward)

@@ -34,6 +34,11 @@ def total(x: Array, axis: str | None) -> Array:
     return x if axis is None else jax.lax.psum(x, axis)
 
 
+def number(counted: Array, axis: str | None) -> Array:
+    """How many rows of the whole batch count, at least 1; `counted` (..., rows) is 1 or 0."""
+    return jnp.maximum(total(jnp.sum(counted, axis=-1), axis), 1)
+
+
 def own_rows(x: Array, axis: str | None) -> Array:
     """The sum over devices of `x` (n, ...), of which each keeps its own rows."""
     return x if axis is None else jax.lax.psum_scatter(x, axis, tiled=True)

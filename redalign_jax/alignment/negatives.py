@@ -46,3 +46,32 @@ def negative_weights(negatives: Negatives, positions: Array | None = None) -> Ar
         return 1 - false_negative_weight * same * (1 - jnp.eye(same.shape[0]))
     other = positions[:, None] != jnp.arange(same.shape[1])[None]
     return 1 - false_negative_weight * same * other
+
+
+def pair_weights(
+    weights: Array | None,
+    counted: Array,
+    positions: Array | None = None,
+    every: Array | None = None,
+) -> Array:
+    """Weights of a batch of which some rows do not count, neither as positives nor as negatives.
+
+        w_ij · c_i c_j for i ≠ j,  w_ii = 1
+
+    The ones on the diagonal keep sums over a row above 0; the caller leaves out rows with c_i = 0.
+
+    Args:
+      weights: (rows, n) of `negative_weights`; None for all ones.
+      counted: (rows,) c, 1 or 0.
+      positions: (rows,) where these rows stand in the batch; None for all, in order.
+      every: (n,) c of all rows, if these are not all.
+
+    Returns:
+      (rows, n).
+    """
+    every = counted if every is None else every
+    positions = jnp.arange(len(counted)) if positions is None else positions
+    both = counted[:, None] * every[None]
+    if weights is not None:
+        both = both * weights
+    return jnp.where(positions[:, None] == jnp.arange(len(every))[None], 1, both)

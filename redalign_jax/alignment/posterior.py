@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from redalign_jax.alignment.blocks import batch_size, number
+
 START = 0.1  # part of training before which there is nothing to agree on
 SCARCE = 30  # validation labels below which no evidence is taken from them
 MOST = 512  # validation labels beyond which no more of them are looked at: fits cost rows × classes
@@ -180,7 +182,9 @@ def exponents(
     return jnp.clip(found[1], low, high)
 
 
-def temperature(eta: Array, before: Array, s: Array, classes: int) -> Array:
+def temperature(
+    eta: Array, before: Array, s: Array, classes: int, counted: Array | None = None
+) -> Array:
     """T ∈ [.5, 1000] that minimises the mean log-loss of p^{1/T} π^{1 − 1/T}.
 
     The limit of an encoder that knows nothing is the prior, not the uniform distribution.
@@ -190,17 +194,20 @@ def temperature(eta: Array, before: Array, s: Array, classes: int) -> Array:
       before: (D,) of π.
       s: (D, n) statistics of the labels.
       classes: number of classes, 0 for a regression.
+      counted: (n,) 1 or 0, which examples count; None for all.
 
     Returns:
       Scalar.
     """
     known = jnp.broadcast_to(before[:, None], eta.shape)
     cold, hot = 1 / COLDEST, 1 / HOTTEST
-    every = jnp.ones(eta.shape[1])
+    every = jnp.ones(eta.shape[1]) if counted is None else counted
     return 1 / exponents(known, (eta - known)[None], s, every, classes, hot, cold, hot)[0]
 
 
-def weigh(own: Array, ratios: Array, s: Array, classes: int) -> tuple[Array, Array]:
+def weigh(
+    own: Array, ratios: Array, s: Array, classes: int, counted: Array | None = None
+) -> tuple[Array, Array]:
     """α of every partner, and g = max(0, 1 − (s/μ)²) if μ > 0, else 0: how sure it is they help.
 
     μ and s are mean and standard error of the log-loss that fusing saves on an example, with
@@ -211,20 +218,30 @@ def weigh(own: Array, ratios: Array, s: Array, classes: int) -> tuple[Array, Arr
       ratios: (K, D, n) η of p̂_k / π.
       s: (D, n) statistics of the labels.
       classes: number of classes, 0 for a regression.
+      counted: (n,) 1 or 0, which examples count, 4 or more; None for all.
 
     Returns:
       (K,) in [0, 1.2], and a scalar in [0, 1).
     """
     examples = own.shape[1]
-    even = 1.0 - jnp.arange(examples) % 2
-    counted = jnp.stack([jnp.ones_like(even), even, 1 - even])  # all, one half, the other
+    if counted is None:
+        even = 1.0 - jnp.arange(examples) % 2
+        parts = jnp.stack([jnp.ones_like(even), even, 1 - even])  # all, one half, the other
+    else:
+        even = 1.0 - (jnp.cumsum(counted) - counted) % 2
+        parts = counted * jnp.stack([jnp.ones_like(even), even, 1 - even])
     every, on_even, on_odd = jax.vmap(
         lambda c: exponents(own, ratios, s, c, classes, 0, GREATEST, 0)
-    )(counted)
+    )(parts)
     judging = jnp.where((even == 1)[None], on_odd[:, None], on_even[:, None])  # (K, n)
     fused = own + jnp.sum(judging[:, None] * ratios, axis=0)
     saved = log_loss(own, s, classes) - log_loss(fused, s, classes)
-    mean, square = jnp.mean(saved), jnp.var(saved, ddof=1) / examples
+    if counted is None:
+        mean, square = jnp.mean(saved), jnp.var(saved, ddof=1) / examples
+    else:
+        some = jnp.sum(counted)
+        mean = jnp.sum(counted * saved) / some
+        square = jnp.sum(counted * (saved - mean) ** 2) / (some - 1) / some
     positive = jnp.where(mean > 0, mean, 1)
     g = jnp.where(mean > 0, jnp.maximum(0, 1 - square / positive**2), 0)
     return every, g
@@ -239,7 +256,12 @@ def partners(modalities: int) -> Array:
 
 
 def fit(
-    outputs: Array, y: Array, before: Array, classes: int, apart: Array | None = None
+    outputs: Array,
+    y: Array,
+    before: Array,
+    classes: int,
+    apart: Array | None = None,
+    present: Array | None = None,
 ) -> Evidence:
     """Calibration, weights and gates from held-out examples.
 
@@ -251,6 +273,8 @@ def fit(
       before: (D,) see `prior`.
       classes: number of classes, 0 for a regression.
       apart: (M,) encoders that take no part, besides those whose outputs are not finite.
+      present: (M, n) bool, the rows that every encoder has. Its evidence is that of the rows which
+        it shares with a partner; a partner that lacks a row tells nothing there. None for all.
 
     Returns:
       T, the variance, α and g of every encoder.
@@ -262,20 +286,40 @@ def fit(
     outputs = _without(outputs, apart)
     y = jnp.broadcast_to(y, outputs.shape[:2])
     s = jax.vmap(lambda own: statistics(own, classes))(y)
+    counted, alone = None, apart
+    if present is not None:
+        counted = _shared(present)
+        scarce = jnp.sum(counted, axis=1) < SCARCE
+        counted = (counted | scarce[:, None]).astype(jnp.float32)  # its gate is 0 then
+        alone = apart | scarce
     variance = jnp.ones(count)
     if not classes:
         v = -0.5 / before[1]
-        variance = jnp.clip(jnp.mean((outputs - y) ** 2, axis=1), SMALLEST * v, v)
+        square = (outputs - y) ** 2
+        if counted is None:
+            square = jnp.mean(square, axis=1)
+        else:
+            square = jnp.sum(counted * square, axis=1) / jnp.sum(counted, axis=1)
+        variance = jnp.clip(square, SMALLEST * v, v)
     eta = jax.vmap(natural, (0, 0, None))(outputs, variance, classes)
-    hot = jax.vmap(lambda e, own: temperature(e, before, own, classes))(eta, s)
+    hot = jax.vmap(lambda e, own, c: temperature(e, before, own, classes, c))(eta, s, counted)
     ratios = _without((eta - before[None, :, None]) / hot[:, None, None], apart)
-    weight, gates = jax.vmap(partial(weigh, classes=classes))(
-        ratios + before[None, :, None], ratios[partners(count)], s
+    told = ratios if present is None else jnp.where(present[:, None], ratios, 0)
+    weight, gates = jax.vmap(lambda own, others, t, c: weigh(own, others, t, classes, c))(
+        ratios + before[None, :, None], told[partners(count)], s, counted
     )
-    return Evidence(before, hot, variance, weight, jnp.where(apart, 0, gates))
+    return Evidence(before, hot, variance, weight, jnp.where(alone, 0, gates))
 
 
-def losses(outputs: Array, evidence: Evidence, classes: int, apart: Array | None = None) -> Array:
+def losses(
+    outputs: Array,
+    evidence: Evidence,
+    classes: int,
+    apart: Array | None = None,
+    *,
+    present: Array | None = None,
+    axis: str | None = None,
+) -> Array:
     """Mean over examples of CE(q_m, p_m), with a gradient through p_m alone.
 
     Nats for classes; for a regression times the posterior's standard deviation, units of the
@@ -287,6 +331,9 @@ def losses(outputs: Array, evidence: Evidence, classes: int, apart: Array | None
       classes: number of classes, 0 for a regression.
       apart: (M,) encoders that take no part; nothing reaches the others from them. None for those
         whose outputs are not finite.
+      present: (M, n) bool, the rows that every encoder has. q_m is the product of those who have a
+        row, and an encoder's mean is over the rows that it shares with a partner; None for all.
+      axis: mesh axis over which the examples are split; every device returns its part of the means.
     """
     apart = _broken(outputs) if apart is None else apart
     eta = jax.vmap(natural, (0, 0, None))(_without(outputs, apart), evidence.variance, classes)
@@ -296,9 +343,22 @@ def losses(outputs: Array, evidence: Evidence, classes: int, apart: Array | None
     exponent = jnp.zeros((count, count)).at[jnp.arange(count)[:, None], partners(count)]
     exponent = exponent.set(evidence.weight) / evidence.temperature[None]
     exponent = jnp.where(apart[None], 0, exponent)[:, :, None, None]
-    told = jnp.sum(exponent * (still - evidence.prior[None, :, None])[None], axis=1)
-    expected = moments(still + told, classes)
-    return jnp.mean(log_loss(eta, expected, classes), axis=-1) * jnp.sqrt(evidence.variance)
+    ratios = still - evidence.prior[None, :, None]
+    if present is not None:
+        ratios = jnp.where(present[:, None], ratios, 0)
+    expected = moments(still + jnp.sum(exponent * ratios[None], axis=1), classes)
+    each = log_loss(eta, expected, classes)
+    if present is None:
+        mean = jnp.mean(each, axis=-1) / batch_size(1, axis)
+    else:
+        shared = _shared(present)
+        mean = jnp.sum(jnp.where(shared, each, 0), axis=-1) / number(shared, axis)
+    return mean * jnp.sqrt(evidence.variance)
+
+
+def _shared(present: Array) -> Array:
+    """(M, n) the rows that an encoder and a partner have."""
+    return present & (jnp.sum(present, axis=0) > 1)[None]
 
 
 def _broken(outputs: Array) -> Array:

@@ -12,6 +12,7 @@ def vicreg(
     z_b: Array,
     variance: float = 1.0,
     covariance: float = 0.04,
+    counted: Array | None = None,
     *,
     axis: str | None = None,
 ) -> Array:
@@ -28,6 +29,8 @@ def vicreg(
       z_b: (n, d).
       variance: v.
       covariance: c.
+      counted: (n,) bool, the rows that both modalities have, over which all is taken; where there
+        are fewer than two, nothing is said of the spread. None for all.
       axis: mesh axis over which the batch is split, see `blocks`.
 
     Returns:
@@ -35,13 +38,23 @@ def vicreg(
     """
     devices = batch_size(1, axis)
     z_a, z_b = gathered(z_a, axis), gathered(z_b, axis)
+    if counted is not None:
+        counted = gathered(counted, axis).astype(z_a.dtype)[:, None]
+        some = jnp.maximum(jnp.sum(counted), 1)
 
     def spread(z: Array) -> Array:
-        z = z - jnp.mean(z, axis=0, keepdims=True)
-        cov = z.T @ z / (z.shape[0] - 1)
+        if counted is None:
+            z, less = z - jnp.mean(z, axis=0, keepdims=True), z.shape[0] - 1
+        else:
+            mean = jnp.sum(counted * z, axis=0, keepdims=True) / some
+            z, less = counted * (z - mean), jnp.maximum(some - 1, 1)
+        cov = z.T @ z / less
         var = jnp.diagonal(cov)
         hinge = jnp.mean(jax.nn.relu(1 - jnp.sqrt(var + 1e-4)))
         off_diagonal = jnp.sum(cov**2) - jnp.sum(var**2)
         return variance * hinge + covariance * off_diagonal / z.shape[1]
 
-    return (jnp.mean((z_a - z_b) ** 2) + spread(z_a) + spread(z_b)) / devices
+    if counted is None:
+        return (jnp.mean((z_a - z_b) ** 2) + spread(z_a) + spread(z_b)) / devices
+    apart = jnp.sum(counted * (z_a - z_b) ** 2) / (some * z_a.shape[1])
+    return (apart + jnp.where(some > 1, spread(z_a) + spread(z_b), 0)) / devices

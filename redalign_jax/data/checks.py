@@ -7,8 +7,8 @@ from redalign_jax.errors import UserError
 RESERVED = ("fusion",)  # subjects of the results that are no modality
 
 
-def modality(name: str, value: np.ndarray, n: int, source: str) -> np.ndarray:
-    """An array of a modality, with an axis for its columns.
+def modality(name: str, value: np.ndarray, n: int, source: str, holes: bool = False) -> np.ndarray:
+    """An array of a modality, with an axis for its columns; with `holes` it may hold NaN.
 
     Raises:
       UserError: it cannot be trained on, or its name is taken.
@@ -28,7 +28,8 @@ def modality(name: str, value: np.ndarray, n: int, source: str) -> np.ndarray:
         raise UserError(f"{source}: array {name!r} has {rows}, but there are {n} labels{hint}")
     if not value.size:
         raise UserError(f"{source}: array {name!r} of shape {value.shape} is empty")
-    finite(name, value, source)
+    if not holes:
+        finite(name, value, source)
     return value[:, None] if value.ndim == 1 else value
 
 
@@ -58,4 +59,6 @@ def finite(name: str, value: np.ndarray, source: str) -> None:
         f"{source}: array {name!r} holds {value[at]} in row {at[0]}{column} (counted from 0), "
         f"which is not a finite float32 number; {int(holes.any(axis=1).sum())} of {len(bad)} rows "
         "have such"
+        + "; a row that is nan throughout is taken for missing"
+        * bool(np.isnan(value[at]))
     )

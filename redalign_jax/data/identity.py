@@ -87,6 +87,9 @@ def of_task(task: Task) -> str:
         for name in sorted(arrays):
             found.update(f"{name} {digest(arrays[name])} ".encode())
         found.update(digest(part.y).encode())
+        if part.present is not None:
+            for name, own in sorted(zip(task.modalities, part.present, strict=True)):
+                found.update(f"{name} {digest(own)} ".encode())
     return found.hexdigest()
 
 

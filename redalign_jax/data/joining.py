@@ -14,11 +14,11 @@ def joined(
     beside: dict[str, np.ndarray],
     ids: dict[str, np.ndarray],
     source: str,
-) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray]]:
-    """Rows whose id is in every modality, those with a label first, in the order of the labels.
+) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Rows with a label and a modality, in the order of the labels, then those of two modalities.
 
-    Rows that have an id in every modality and none among the labels follow without a label (None),
-    unless something is `beside` the labels, which they would lack too.
+    The latter have no label (None), and are left out if something is `beside` the labels, which
+    they would lack too. A row that a modality lacks is zeros.
 
     Args:
       x: name → (rows of its own, ...) of every modality.
@@ -27,8 +27,12 @@ def joined(
       ids: name → ids of its rows, for every modality and `labels`.
       source: the file, for what is said.
 
+    Returns:
+      x, y and `beside` of these rows; and name → (n,) bool, the rows that a modality has, of those
+      that lack some.
+
     Raises:
-      UserError: ids that are not there, or not different, or of which none is everywhere.
+      UserError: ids that are not there, or not different, or of no other array.
     """
     lacking = [name for name in (*x, LABELS) if name not in ids]
     if lacking:
@@ -50,32 +54,65 @@ def joined(
             raise UserError(
                 f"{source}: {name}_ids holds {str(again)!r} twice; ids must be different"
             )
-    first = next(iter(x))
-    every = ids[first]
     for name in x:
-        every = every[np.isin(every, ids[name])]
+        for others in ([LABELS], [other for other in x if other != name]):
+            if not np.isin(ids[name], np.concatenate([ids[other] for other in others])).any():
+                what = " or ".join(f"{other}_ids" for other in others)
+                raise UserError(f"{source}: no id is in {name}_ids and {what} alike")
+    every, first = np.unique(np.concatenate([ids[name] for name in x]), return_index=True)
+    every = every[np.argsort(first)]
+    held = sum(np.isin(every, ids[name]).astype(int) for name in x)
     common = ids[LABELS][np.isin(ids[LABELS], every)]
-    if not len(common):
-        raise UserError(f"{source}: no id is in {', '.join(f'{name}_ids' for name in ids)} alike")
     alone = beside or (y.ndim > 1 and y.shape[1] > 1)  # one-hot rows have no None
-    without = every[:0] if alone else every[~np.isin(every, common)]
+    free = (held > 1) & ~np.isin(every, common)
+    without = every[:0] if alone else every[free]
     rows = np.concatenate([common, without])
-    said = f"{source}: joined by id: {len(common)} rows are in all of " + ", ".join(
-        f"{name} ({len(value)})" for name, value in ids.items()
-    )
-    if len(without):
-        said += f"; {len(without)} are in all modalities and have no label"
-    notes.once(said)
+    there = {name: np.isin(rows, ids[name]) for name in x}
+    _say(ids, there, len(common), len(every) - len(rows), len(ids[LABELS]) - len(common), source)
     at = _places(ids[LABELS], common)
     label = y[at]
     if len(without):
         label = np.empty((len(rows), *y.shape[1:]), object)
         label[: len(common)], label[len(common) :] = y[at], None
     return (
-        {name: value[_places(ids[name], rows)] for name, value in x.items()},
+        {name: _gathered(value, ids[name], rows, there[name]) for name, value in x.items()},
         label,
         {name: value[at] for name, value in beside.items()},
+        {name: own for name, own in there.items() if not own.all()},
     )
+
+
+def _say(
+    ids: dict[str, np.ndarray],
+    there: dict[str, np.ndarray],
+    labelled: int,
+    unused: int,
+    bare: int,
+    source: str,
+) -> None:
+    """Says how many rows have what."""
+    whole = np.all(list(there.values()), axis=0)
+    said = f"{source}: joined by id: {whole[:labelled].sum()} rows are in all of " + ", ".join(
+        f"{name} ({len(value)})" for name, value in ids.items()
+    )
+    for count, what in (
+        (np.sum(~whole[:labelled]), "have a label and not all modalities"),
+        (np.sum(whole[labelled:]), "are in all modalities and have no label"),
+        (np.sum(~whole[labelled:]), "are in two modalities or more and have no label"),
+        (unused, "are left out, as nothing goes with them"),
+        (bare, "labels have no row"),
+    ):
+        if count:
+            said += f"; {count} {what}"
+    notes.once(said)
+
+
+def _gathered(value: np.ndarray, ids: np.ndarray, rows: np.ndarray, own: np.ndarray) -> np.ndarray:
+    if own.all():
+        return value[_places(ids, rows)]
+    found = np.zeros((len(rows), *value.shape[1:]), value.dtype)
+    found[own] = value[_places(ids, rows[own])]
+    return found
 
 
 def _places(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -23,21 +23,24 @@ def facts(
     groups: np.ndarray | None,
     split: np.ndarray | None,
     source: str,
+    present: Mapping[str, np.ndarray] | None = None,
 ) -> list[str]:
     """What the data are, as lines of text; `noted` adds what was done to them.
 
     Args:
-      x: name → (n, ...) of `kinds.cast`; a row that is NaN throughout is missing.
+      x: name → (n, ...) of `kinds.cast`.
       kinds: name → of `kinds.KINDS`.
       y: labels of the `known` rows.
       known: (n,) bool.
       groups: (n,) numbers, or None.
       split: (n,) 0, 1, 2, or None.
       source: the file.
+      present: name → (n,) bool, the rows that a modality has; a name that is left out has all.
     """
+    present = present or {}
     lines = [f"{source}: {len(known):,} rows, {_labelled(y, known)}"]
     names = list(x)
-    lines += [_modality(name, x[name], kinds[name]) for name in names[:_MODALITIES]]
+    lines += [_modality(k, x[k], kinds[k], present.get(k)) for k in names[:_MODALITIES]]
     if len(names) > _MODALITIES:
         lines.append(f"{len(names) - _MODALITIES} more: {', '.join(names[_MODALITIES:])[:80]}")
     if groups is not None:
@@ -49,7 +52,7 @@ def facts(
         lines.append(f"split as given: {counts}")
     if len(names) > 1:
         one = None if groups is None else np.sort(np.unique(groups, return_index=True)[1])
-        lines.append(_paired(x, kinds, one))
+        lines.append(_paired(x, kinds, one, present))
     return lines
 
 
@@ -73,9 +76,12 @@ def facts_of_task(task: Task, source: str) -> list[str]:
     y = np.concatenate([part.y for part in parts])
     y = y if task.classes else y * task.target_scale + task.target_mean
     groups = None if task.groups is None else np.concatenate(task.groups)
-    return facts(
-        x, dict(zip(task.modalities, task.kinds, strict=True)), y, known, groups, None, source
-    )
+    present = None
+    if task.train.present is not None:
+        there = np.concatenate([part.present for part in parts], axis=1)
+        present = dict(zip(task.modalities, there, strict=True))
+    kinds = dict(zip(task.modalities, task.kinds, strict=True))
+    return facts(x, kinds, y, known, groups, None, source, present)
 
 
 def _labelled(y: np.ndarray, known: np.ndarray) -> str:
@@ -90,12 +96,12 @@ def _labelled(y: np.ndarray, known: np.ndarray) -> str:
     return f"{count} in {len(classes)} classes: {shown}{more}"
 
 
-def _modality(name: str, x: np.ndarray, kind: str) -> str:
+def _modality(name: str, x: np.ndarray, kind: str, present: np.ndarray | None) -> str:
     n = len(x)
     shape = "×".join(map(str, x.shape[1:]))
     parts = [f"{name}: {kind} {shape} ({x.dtype})"]
     flat = x.reshape(n, -1)
-    lacking = np.isnan(flat).all(axis=1) if x.dtype.kind == "f" else np.zeros(n, bool)
+    lacking = np.zeros(n, bool) if present is None else ~present
     there = flat[~lacking]
     different = row_groups.codes(there).max(initial=-1) + 1
     parts.append(f"{different:,} different rows" if different < len(there) else "all rows differ")
@@ -137,16 +143,24 @@ def _columns(name: str, x: np.ndarray) -> list[str]:
     return parts
 
 
-def _paired(x: Mapping[str, np.ndarray], kinds: Mapping[str, str], rows: np.ndarray | None) -> str:
+def _paired(
+    x: Mapping[str, np.ndarray],
+    kinds: Mapping[str, str],
+    rows: np.ndarray | None,
+    present: Mapping[str, np.ndarray],
+) -> str:
     """Whether rows go together better than shuffled ones, for every pair of modalities.
 
     `rows`: one of every group, as copies would pair with each other; None for all.
     """
     names = list(x)[:_MODALITIES]
-    x = x if rows is None else {name: x[name][rows] for name in names}
     alone = []
     for a, b in itertools.combinations(names, 2):
-        p = pairing(features(x[a], kinds[a]), features(x[b], kinds[b]))
+        both = np.ones(len(x[a]), bool) if rows is None else np.isin(np.arange(len(x[a])), rows)
+        for name in {a, b} & set(present):
+            both &= present[name]
+        left, right = (x[k] if both.all() else x[k][both] for k in (a, b))
+        p = pairing(features(left, kinds[a]), features(right, kinds[b]))
         if p > 0.01:
             alone.append(f"{a} and {b} (p = {p:.2f})")
     if not alone:
@@ -158,13 +172,13 @@ def _paired(x: Mapping[str, np.ndarray], kinds: Mapping[str, str], rows: np.ndar
 
 
 def features(x: np.ndarray, kind: str) -> np.ndarray:
-    """(n, d) numbers that stand for an array in `pairing`; a missing row is NaN."""
+    """(n, d) numbers that stand for an array in `pairing`."""
     if kind == "tokens":
         bag = np.zeros((len(x), _COLUMNS))
         np.add.at(bag, (np.arange(len(x))[:, None], x % _COLUMNS), x != 0)
         return bag
     if kind == "sequence":
-        return x.sum(axis=1) / np.maximum(lengths(np.nan_to_num(x)), 1)[:, None]
+        return x.sum(axis=1) / np.maximum(lengths(x), 1)[:, None]
     flat = x.reshape(len(x), -1)
     if flat.shape[1] > _COLUMNS:
         at = np.random.default_rng(0).choice(flat.shape[1], _COLUMNS, replace=False)
@@ -182,13 +196,12 @@ def pairing(a: np.ndarray, b: np.ndarray) -> float:
     under independence.
 
     Args:
-      a, b: (n, d), rows of NaN left out; at most `_ROWS` rows are looked at.
+      a, b: (n, d); at most `_ROWS` rows are looked at.
 
     Returns:
       In [1/(1+`_SHUFFLES`), 1].
     """
-    there = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
-    rows = np.flatnonzero(there)
+    rows = np.arange(len(a))
     rng = np.random.default_rng(0)
     if len(rows) > _ROWS:
         rows = rng.choice(rows, _ROWS, replace=False)

@@ -54,12 +54,14 @@ class Members(NamedTuple):
       y: of the labels.
       groups: (n,) numbers, equal for rows that the user says belong together, or None.
       split: (n,) 0, 1, 2 for train, valid, test, where they are published, or None.
+      present: name → (n,) bool, the rows that a modality has, as far as ids say that it lacks some.
     """
 
     x: dict[str, np.ndarray]
     y: np.ndarray
     groups: np.ndarray | None
     split: np.ndarray | None
+    present: dict[str, np.ndarray]
 
 
 def assigned(
@@ -203,10 +205,14 @@ def paired(
         if value.ndim == 0 or len(value) != len(y):
             rows = f"{len(value)} rows" if value.ndim else "no rows"
             raise UserError(f"{source}: array {name!r} has {rows}, not one per label")
+    present: dict[str, np.ndarray] = {}
     if ids:
-        x, y, beside = joining.joined(x, y, beside, ids, source)
+        x, y, beside, present = joining.joined(x, y, beside, ids, source)
     group = _groups({**x, **beside}[by], by, source) if by else None
-    return Members(x, y, group, _split(beside[SPLIT], source) if SPLIT in beside else None)
+    if by in present:  # rows without it are groups of their own
+        group = np.where(present[by], group, group.max() + 1 + np.arange(len(group)))
+    split = _split(beside[SPLIT], source) if SPLIT in beside else None
+    return Members(x, y, group, split, present)
 
 
 def _modalities(

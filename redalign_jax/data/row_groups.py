@@ -18,7 +18,9 @@ def codes(x: np.ndarray) -> np.ndarray:
 
 
 def numbers(
-    x: Mapping[str, np.ndarray], given: np.ndarray | None
+    x: Mapping[str, np.ndarray],
+    given: np.ndarray | None,
+    present: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray | None, list[str]]:
     """The group of every row, and what to say about copies.
 
@@ -32,6 +34,7 @@ def numbers(
     Args:
       x: name → (n, ...) numbers.
       given: (n,) the user's groups.
+      present: name → (n,) bool, the rows that a modality has; others are no copies of each other.
 
     Returns:
       (n,) int32, or None if every row is a group of its own; and one line, without the dataset's
@@ -41,8 +44,14 @@ def numbers(
     most = max(LEAST, int(SHARE * n))
     group = np.arange(n) if given is None else np.unique(given, return_inverse=True)[1]
     group = group.reshape(-1)
-    own = {name: codes(value) for name, value in x.items()}
-    told = {name: f"{c.max() + 1} different rows of {n} in {name!r}" for name, c in own.items()}
+    present = present or {}
+    own = {name: _codes(value, present.get(name)) for name, value in x.items()}
+    told = {
+        name: f"{len(np.unique(c[present.get(name, slice(None))]))} different rows of "
+        f"{int(present[name].sum()) if name in present else n} in {name!r}"
+        for name, c in own.items()
+    }
+    x = {name: value[present.get(name, slice(None))] for name, value in x.items()}
     if len(own) > 1:
         every = codes(np.stack(list(own.values()), axis=1))
         own = {None: every, **own}  # whole rows first
@@ -75,6 +84,16 @@ def numbers(
     return (None if whole else group.astype(np.int32)), lines
 
 
+def _codes(x: np.ndarray, present: np.ndarray | None) -> np.ndarray:
+    """`codes`, a number of its own for every row that is missing."""
+    if present is None:
+        return codes(x)
+    found = np.empty(len(x), int)
+    found[present] = codes(x[present])
+    found[~present] = present.sum() + np.arange((~present).sum())
+    return np.unique(found, return_inverse=True)[1].reshape(-1)
+
+
 def _joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Groups of rows that are linked by a number of either."""
     n, shift = len(a), a.max() + 1
@@ -86,8 +105,8 @@ def _by_chance(x: list[np.ndarray], n: int) -> bool:
     """Whether equal rows are to be expected of independent columns."""
     needed = 2 * np.log2(n) - 1 + CHANCE
     for value in x:
-        for column in value.reshape(n, -1).T:
-            share = np.unique(column, return_counts=True)[1] / n
+        for column in value.reshape(len(value), -1).T:
+            share = np.unique(column, return_counts=True)[1] / len(value)
             needed -= -(share * np.log2(share)).sum()
             if needed <= 0:
                 return False

@@ -78,13 +78,24 @@ def apply(x: np.ndarray, kind: str, scale: Scale | None) -> tuple[np.ndarray, To
 
 
 def modalities(
-    x: Mapping[str, np.ndarray], kinds: Mapping[str, str], train: np.ndarray, source: str
+    x: Mapping[str, np.ndarray],
+    kinds: Mapping[str, str],
+    train: np.ndarray,
+    source: str,
+    present: Mapping[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Scale | None]]:
-    """Every modality standardised as suits its kind, its scale, and a line on what is not kept."""
+    """Every modality standardised as suits its kind, its scale, and a line on what is not kept.
+
+    `present`: name → (n,) bool, the rows that it has, of which the scale is; zeros are in the
+    others. A name that is left out has all.
+    """
     found, scales = {}, {}
     for name, value in x.items():
-        scales[name] = measure(value, kinds[name], train)
+        there = (present or {}).get(name)
+        scales[name] = measure(value, kinds[name], train if there is None else train[there[train]])
         found[name], touched = apply(value, kinds[name], scales[name])
+        if there is not None:
+            found[name][~there] = 0
         parts = []
         if touched.constant:
             parts.append(f"{touched.constant} columns of no known scale in training are set to 0")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from redalign_jax.data import checks, grouped, notes, scaling, strata
+from redalign_jax.data import checks, grouped, missing, notes, scaling, strata
 from redalign_jax.errors import UserError
 from redalign_jax.task import Split, Task
 
@@ -49,6 +49,7 @@ def make_task(
     kinds: Mapping[str, str] | None = None,
     groups: np.ndarray | None = None,
     known: np.ndarray | None = None,
+    present: Mapping[str, np.ndarray] | None = None,
 ) -> Task:
     """Splits and standardises paired arrays.
 
@@ -72,6 +73,7 @@ def make_task(
         vectors.
       groups: (n,) numbers; rows of one number are never in two splits, see `grouped.draw`.
       known: (n,) bool, the rows that have a label; the others are training pairs without one.
+      present: name → (n,) bool, the rows that a modality has; a name that is left out has all.
 
     Returns:
       The task, float32 inputs.
@@ -106,9 +108,22 @@ def make_task(
     ties = np.random.default_rng([seed, 1])
     labelled, unlabelled = strata.pick(rest, stratum, labels, least, ties)
     # The scale is taken over `rest`, whose order does not depend on `labels`.
-    z, scales = scaling.modalities(x, kinds, np.concatenate([rest, spare]), source)
     rows = labelled, np.concatenate([unlabelled, spare]), in_valid, in_test
-    return _task(z, y, classes, rows, kinds=kinds, groups=groups, scales=scales)
+    _check_present(present, list(x), rows, source)
+    z, scales = scaling.modalities(x, kinds, np.concatenate([rest, spare]), source, present)
+    return _task(z, y, classes, rows, kinds=kinds, groups=groups, scales=scales, present=present)
+
+
+def _check_present(
+    present: Mapping[str, np.ndarray] | None,
+    names: list[str],
+    rows: Sequence[np.ndarray],
+    source: str,
+) -> None:
+    labelled, _, in_valid, in_test = rows
+    parts = {"train": labelled, "valid": in_valid, "test": in_test}
+    by_part = {part: missing.of_rows(present, names, of) for part, of in parts.items()}
+    missing.check(names, by_part, source)
 
 
 def stratified(
@@ -175,6 +190,7 @@ def make_split_task(
     groups: np.ndarray | None = None,
     known: np.ndarray | None = None,
     scales: Mapping[str, scaling.Scale | None] | None = None,
+    present: Mapping[str, np.ndarray] | None = None,
 ) -> Task:
     """A task whose splits are given, and whose inputs are taken as they are.
 
@@ -189,6 +205,7 @@ def make_split_task(
       groups: (n,) numbers, equal for rows that belong together.
       known: (n,) bool, the rows that have a label.
       scales: name → what `x` was standardised by; a name that is left out is as the source has it.
+      present: see `make_task`.
 
     Returns:
       The task.
@@ -206,19 +223,21 @@ def make_split_task(
         ("valid", in_valid),
         ("test", in_test),
     ):
-        present = np.bincount(y[part], minlength=len(classes)) if len(classes) else np.ones(1)
+        counts = np.bincount(y[part], minlength=len(classes)) if len(classes) else np.ones(1)
         if not len(part):
             raise UserError(f"{source}: no examples in its {name} split")
-        if not present.all():
-            missing = classes[present.argmin()].item()
-            raise UserError(f"{source}: its {name} split has no example of class {missing!r}")
+        if not counts.all():
+            lacking = classes[counts.argmin()].item()
+            raise UserError(f"{source}: its {name} split has no example of class {lacking!r}")
     shuffled = np.random.default_rng(seed).permutation(in_train)
     spare, shuffled = shuffled[~known[shuffled]], shuffled[known[shuffled]]
     labels = _labels(labels, len(shuffled), len(classes), source)
     ties = np.random.default_rng([seed, 1])
     labelled, unlabelled = strata.pick(shuffled, stratum, labels, least, ties)
     rows = labelled, np.concatenate([unlabelled, spare]), in_valid, in_test
-    return _task(x, y, classes, rows, kinds=kinds, groups=groups, scales=scales or {})
+    _check_present(present, list(x), rows, source)
+    scales = scales or {}
+    return _task(x, y, classes, rows, kinds=kinds, groups=groups, scales=scales, present=present)
 
 
 def _task(
@@ -230,6 +249,7 @@ def _task(
     kinds: Mapping[str, str] | None,
     groups: np.ndarray | None,
     scales: Mapping[str, scaling.Scale | None],
+    present: Mapping[str, np.ndarray] | None,
 ) -> Task:
     """`rows`: labelled and unlabelled training pairs, validation, test."""
     labelled, unlabelled, in_valid, in_test = rows
@@ -237,12 +257,17 @@ def _task(
     mean, scale = 0.0, 1.0
     if not len(classes):
         y, mean, scale = standardised(y, labelled)
+
+    def split(rows: np.ndarray, labels: np.ndarray) -> Split:
+        there = missing.of_rows(present, list(x), rows)
+        return Split(tuple(a[rows] for a in x.values()), labels, there)
+
     return Task(
         modalities=tuple(x),
         classes=len(classes),
-        train=Split(tuple(a[in_train] for a in x.values()), y[labelled]),
-        valid=Split(tuple(a[in_valid] for a in x.values()), y[in_valid]),
-        test=Split(tuple(a[in_test] for a in x.values()), y[in_test]),
+        train=split(in_train, y[labelled]),
+        valid=split(in_valid, y[in_valid]),
+        test=split(in_test, y[in_test]),
         kinds=tuple(kinds[name] for name in x) if kinds else (),
         groups=None
         if groups is None

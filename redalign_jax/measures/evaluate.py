@@ -8,7 +8,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from redalign_jax import alignment
+from redalign_jax.alignment.blocks import number
 from redalign_jax.measures import probes, similarity
+from redalign_jax.training.batches import cleared
 from redalign_jax.training.loop import Data, State, heads, layout, validate
 from redalign_jax.training.model import (
     Hyper,
@@ -37,7 +39,12 @@ class EvalSpec(NamedTuple):
 
 
 def quality(
-    output: Array, y: Array, classes: int, prefix: str = "", zero: ArrayLike = 0
+    output: Array,
+    y: Array,
+    classes: int,
+    prefix: str = "",
+    zero: ArrayLike = 0,
+    counted: Array | None = None,
 ) -> dict[str, Array]:
     """How good predictions are.
 
@@ -47,6 +54,7 @@ def quality(
       classes: number of classes, 0 for a regression.
       prefix: put before each metric's name.
       zero: of a regression: what its signs are of, a number on the scale of y.
+      counted: (n,) bool, the rows that are judged, one or more; None for all.
 
     Returns:
       {"accuracy", "balanced_accuracy"}, the latter the mean over the classes among y of the share
@@ -58,24 +66,34 @@ def quality(
     if classes:
         found = jnp.argmax(output, axis=-1) == y
         return {
-            prefix + "accuracy": jnp.mean(found),
-            prefix + "balanced_accuracy": _balanced(found, y, classes),
+            prefix + "accuracy": _mean(found, counted),
+            prefix + "balanced_accuracy": _balanced(found, y, classes, counted),
         }
-    a, b = output - jnp.mean(output), y - jnp.mean(y)
+    a, b = output - _mean(output, counted), y - _mean(y, counted)
+    if counted is not None:
+        a, b = jnp.where(counted, a, 0), jnp.where(counted, b, 0)
     norm = jnp.sqrt(jnp.sum(a * a)) * jnp.sqrt(jnp.sum(b * b))
-    signed = y != zero
+    signed = y != zero if counted is None else (y != zero) & counted
     agree = (output > zero) == (y > zero)
     return {
-        prefix + "mae": jnp.mean(jnp.abs(output - y)),
+        prefix + "mae": _mean(jnp.abs(output - y), counted),
         prefix + "corr": jnp.where(norm > 0, jnp.sum(a * b) / jnp.where(norm > 0, norm, 1), 0),
         prefix + "sign_accuracy": jnp.sum(agree & signed) / jnp.maximum(jnp.sum(signed), 1),
-        prefix + "sign_accuracy_zeros": jnp.mean((output >= zero) == (y >= zero)),
+        prefix + "sign_accuracy_zeros": _mean((output >= zero) == (y >= zero), counted),
     }
 
 
-def _balanced(found: Array, y: Array, classes: int) -> Array:
+def _mean(x: Array, counted: Array | None) -> Array:
+    if counted is None:
+        return jnp.mean(x)
+    return jnp.sum(jnp.where(counted, x, 0)) / number(counted, None)
+
+
+def _balanced(found: Array, y: Array, classes: int, counted: Array | None) -> Array:
     """Mean over the classes among y of the share of each that was found."""
     member = y[:, None] == jnp.arange(classes)[None]
+    if counted is not None:
+        member &= counted[:, None]
     size = jnp.sum(member, axis=0)
     share = jnp.sum(member & found[:, None], axis=0) / jnp.maximum(size, 1)
     return jnp.sum(share) / jnp.sum(size > 0)
@@ -97,7 +115,8 @@ def measure(
     together. Accuracies and losses are of the test split; `early_*` are those of the parameters
     at each encoder's best validation score, `best_step` is when that was. Errors and losses of a
     regression are on the scale of `data`, see `sweep.block.finish` for what the tables say. Every
-    product has float32 precision on every device, in the encoders too.
+    product has float32 precision on every device, in the encoders too. An encoder is judged on the
+    rows that it has, a pair on those that both have, fusion on those that all have: NaN if none.
 
     Args:
       model: the choices.
@@ -120,23 +139,38 @@ def _measure(
     read = layout(model, data.train.x)
     params, best = read.unravel(state.params), read.unravel(state.best)
     classes, labelled = model.classes, data.train.y[: settings.probe_examples]
-    test = embed(model, params, data.test.x)
-    train = embed(model, params, tuple(x[: labelled.shape[0]] for x in data.train.x))
+    count = labelled.shape[0]
+    here, seen = data.test.present, data.train.present
+    seen = None if seen is None else seen[:, :count]
+    x_test = cleared(data.test.x, here)
+    test = embed(model, params, x_test)
+    train = embed(model, params, cleared(tuple(x[:count] for x in data.train.x), seen))
     outputs = predict(model, params, test)
-    early = predict(model, best, embed(model, best, data.test.x))
-    losses = task_losses(model, outputs, data.test.y)
+    early = predict(model, best, embed(model, best, x_test))
+    losses = task_losses(model, outputs, data.test.y, here)
     valid = validate(model, heads(model, params, data.valid), data.valid)
     zero = 0 if data.zero is None else data.zero
 
-    def judged(output: Array, prefix: str = "") -> dict[str, Array]:
-        return quality(output, data.test.y, classes, prefix, zero)
+    def of(present: Array | None, m: int | None) -> Array | None:
+        """The rows that modality m has, or all modalities have."""
+        if present is None:
+            return None
+        return jnp.all(present, axis=0) if m is None else present[m]
 
-    def probe(x: Array, x_test: Array) -> dict[str, Array]:
+    def judged(output: Array, m: int | None, prefix: str = "") -> dict[str, Array]:
+        return quality(output, data.test.y, classes, prefix, zero, of(here, m))
+
+    def probe(x: Array, x_test: Array, m: int | None) -> dict[str, Array]:
+        on = of(seen, m)
         if classes:
-            found = probes.logistic(x, labelled, x_test, classes)
+            found = probes.logistic(x, labelled, x_test, classes, counted=on)
         else:
-            found = probes.ridge(x, labelled, x_test)
-        return judged(found, "probe_")
+            found = probes.ridge(x, labelled, x_test, counted=on)
+        metrics = judged(found, m, "probe_")
+        if here is None:
+            return metrics
+        some = jnp.any(on) & jnp.any(of(here, m))  # else nothing is known
+        return {name: jnp.where(some, value, jnp.nan) for name, value in metrics.items()}
 
     out: Measured = {}
 
@@ -144,20 +178,22 @@ def _measure(
         out.update({(subject, name): value for name, value in metrics.items()})
 
     for m, name in enumerate(model.modalities):
-        add(name, judged(outputs[m]))
-        add(name, judged(early[m], "early_"))
-        add(name, probe(train[m], test[m]))
+        add(name, judged(outputs[m], m))
+        add(name, judged(early[m], m, "early_"))
+        add(name, probe(train[m], test[m], m))
         add(name, {"task_loss": losses[m], "best_step": state.best_step[m]})
         add(name, {"valid_accuracy": valid[m]} if classes else {"valid_mae": -valid[m]})
     if len(model.modalities) > 1:
-        add("fusion", probe(jnp.concatenate(train, axis=1), jnp.concatenate(test, axis=1)))
+        add("fusion", probe(jnp.concatenate(train, axis=1), jnp.concatenate(test, axis=1), None))
         rows = _sample(key, len(data.test.y), settings.examples)
         sample = tuple(h[rows] for h in test)
+        there = None if here is None else here[:, rows]
         align = alignment_losses(
-            model, params, hyper, sample, jnp.float32(0), evidence=state.evidence
+            model, params, hyper, sample, jnp.float32(0), evidence=state.evidence, present=there
         )
         for i, (a, b) in enumerate(alignment.pairs(len(test))):
             pair = f"{model.modalities[a]}|{model.modalities[b]}"
             add(pair, {"alignment_loss": align[i]})
-            add(pair, similarity.similarities(sample[a], sample[b], settings.neighbours))
+            both = None if there is None else there[a] & there[b]
+            add(pair, similarity.similarities(sample[a], sample[b], settings.neighbours, both))
     return out

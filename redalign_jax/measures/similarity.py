@@ -161,25 +161,37 @@ def cknna(x: Array, y: Array, k: int) -> Array:
     return jnp.where(finite, _neighbour_alignment(x, y, k)[1], jnp.nan)
 
 
-def similarities(x: Array, y: Array, neighbours: int) -> dict[str, Array]:
+def similarities(
+    x: Array, y: Array, neighbours: int, counted: Array | None = None
+) -> dict[str, Array]:
     """All measures of this file at once, for little more than the price of `mutual_knn`.
 
     Args:
       x, y: embeddings, (n, d1) and (n, d2), n ≥ 4.
       neighbours: k of `mutual_knn` and `cknna`, 1 ≤ k ≤ n-1, a Python number.
+      counted: (n,) bool, the rows that are compared, as if there were no others; k is at most their
+        number - 1. None for all.
 
     Returns:
-      Float32 scalars `cka`, `unbiased_cka`, `svcca` (variance 0.99), `mutual_knn`, `cknna`.
+      Float32 scalars `cka`, `unbiased_cka`, `svcca` (variance 0.99), `mutual_knn`, `cknna`; NaN
+      where fewer than 4 rows are compared.
 
     Raises:
       UserError: the shapes do not pair, n < 4, or `neighbours` is out of range.
     """
+    if counted is not None:
+        x, y = (jnp.where(counted[:, None], one, 0) for one in (x, y))
     x, y, finite = _checked(x, y)
-    overlap, local = _neighbour_alignment(x, y, neighbours)
-    x, y = _centred(x), _centred(y)
+    n = None
+    if counted is not None:
+        n = jnp.sum(counted, dtype=jnp.float32)
+        finite &= n >= 4
+        n = jnp.maximum(n, 4)
+    overlap, local = _neighbour_alignment(x, y, neighbours, counted, n)
+    x, y = _centred(x, counted, n), _centred(y, counted, n)
     values = {
         "cka": _cka(x, y),
-        "unbiased_cka": _unbiased_cka(x, y),
+        "unbiased_cka": _unbiased_cka(x, y, n),
         "svcca": _svcca(x, y, 0.99),
         "mutual_knn": overlap,
         "cknna": local,
@@ -208,13 +220,22 @@ def _scaled(x: Array, axis: int | None = None) -> Array:
     return _ratio(x, jnp.max(jnp.abs(x), axis, keepdims=True))
 
 
-def _centred(x: Array) -> Array:
-    """Columns with mean 0, (n, d), up to a common scale; exact zeros where a column is constant."""
+def _centred(x: Array, counted: Array | None = None, n: Array | None = None) -> Array:
+    """Columns with mean 0, (n, d), up to a common scale; exact zeros where a column is constant.
+
+    Zeros too in rows that do not count; `n` is the number of those that do.
+    """
     x = _scaled(x)
     # Relative to the first row a constant column is exactly 0; a mean over many rows is not exact.
-    offset = x - x[:1]
+    if counted is None:
+        offset = x - x[:1]
+    else:
+        offset = jnp.where(counted[:, None], x - x[jnp.argmax(counted)][None], 0)
     reach, largest = (jnp.max(jnp.abs(a), 0, keepdims=True) for a in (offset, x))
-    mean = jnp.mean(offset, 0, keepdims=True)
+    if counted is None:
+        mean = jnp.mean(offset, 0, keepdims=True)
+    else:
+        mean = jnp.where(counted[:, None], jnp.sum(offset, 0, keepdims=True) / n, 0)
     return jnp.where(reach > 8 * _EPSILON * largest, offset - mean, 0)
 
 
@@ -228,10 +249,11 @@ def _cka(x: Array, y: Array) -> Array:
     return _ratio(_squared_norm(x, y), xx * yy)
 
 
-def _unbiased_cka(x: Array, y: Array) -> Array:
-    n = len(x)
-    if n < 4:
-        raise UserError(f"unbiased CKA of {n} rows: needs at least 4")
+def _unbiased_cka(x: Array, y: Array, n: Array | None = None) -> Array:
+    if len(x) < 4:
+        raise UserError(f"unbiased CKA of {len(x)} rows: needs at least 4")
+    if n is None:
+        n = len(x)
 
     def hsic(a: Array, b: Array) -> Array:
         k_ii, l_ii = jnp.sum(a**2, 1), jnp.sum(b**2, 1)
@@ -269,27 +291,38 @@ def _mean_correlation(xx: Array, yy: Array, xy: Array, variance: float) -> Array
     return _ratio(jnp.minimum(correlations, 1).sum(), jnp.minimum(p, q))
 
 
-def _neighbour_alignment(x: Array, y: Array, k: int) -> tuple[Array, Array]:
-    """Mutual k-NN and CKNNA."""
-    n = len(x)
-    if not 1 <= k <= n - 1:
-        raise UserError(f"neighbours = {k}: {n} rows allow 1 to {n - 1}")
+def _neighbour_alignment(
+    x: Array, y: Array, k: int, counted: Array | None = None, n: Array | None = None
+) -> tuple[Array, Array]:
+    """Mutual k-NN and CKNNA; of the `n` rows that count."""
+    rows = len(x)
+    if not 1 <= k <= rows - 1:
+        raise UserError(f"neighbours = {k}: {rows} rows allow 1 to {rows - 1}")
+    if counted is None:
+        n = rows
+    else:
+        k = jnp.minimum(k, n - 1)
+    masked = () if counted is None else (counted, k)
 
-    def totals(x: Array, y: Array, x_centred: Array, y_centred: Array) -> Array:
+    def totals(x: Array, y: Array, x_centred: Array, y_centred: Array, *masked: Array) -> Array:
+        there, nearest = masked or (None, k)
+
         def row(query: tuple[Array, Array, Array]) -> Array:
             # Centring one side shifts a whole row of the kernel: same neighbours, more digits.
             i, x_i, y_i = query
             in_x, in_y = _matmul(x_centred, x_i), _matmul(y_centred, y_i)
-            near_x, near_y = _membership(in_x, i, k), _membership(in_y, i, k)
+            near_x, near_y = (_membership(one, i, nearest, there) for one in (in_x, in_y))
             in_x, in_y = near_x * in_x, near_y * in_y
             pairs = (near_x, near_y), (in_x, in_y), (in_x, in_x), (in_y, in_y)
             return jnp.stack([jnp.sum(a * b) for a, b in pairs])
 
-        return jnp.sum(lax.map(row, (jnp.arange(n), x, y), batch_size=_ROWS), 0)
+        each = lax.map(row, (jnp.arange(rows), x, y), batch_size=_ROWS)
+        return jnp.sum(each if there is None else jnp.where(there[:, None], each, 0), 0)
 
     x, y = _directions(x), _directions(y)
     # Here for speed: on a CPU one pair of embeddings at a time fits the cache, many do not.
-    overlap, xy, xx, yy = batch_safe(totals)(x, y, _centred(x), _centred(y))
+    centred = (_centred(one, counted, n) for one in (x, y))
+    overlap, xy, xx, yy = batch_safe(totals)(x, y, *centred, *masked)
     return overlap / (n * k), _ratio(xy, jnp.sqrt(xx) * jnp.sqrt(yy))
 
 
@@ -299,13 +332,17 @@ def _directions(x: Array) -> Array:
     return _ratio(x, jnp.linalg.norm(x, axis=1, keepdims=True))
 
 
-def _membership(similarity: Array, i: Array, k: int) -> Array:
+def _membership(similarity: Array, i: Array, k: int | Array, counted: Array | None = None) -> Array:
     """How much each point belongs to the k nearest of point i, (n,) -> (n,) in [0, 1] with sum k.
+
+    Points that do not count are nobody's neighbours.
 
     The k-th largest value is found by bisection: at n = 512 on a CPU 15 times faster than
     `lax.top_k`, which sorts.
     """
     others = jnp.arange(len(similarity)) != i
+    if counted is not None:
+        others &= counted
     reach = jnp.max(jnp.where(others, jnp.abs(similarity), 0))
     similarity = jnp.where(others, similarity, -jnp.inf)
 

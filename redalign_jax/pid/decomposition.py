@@ -1,7 +1,9 @@
 """What the modalities of every task tell about its labels: `--job=decompose`."""
 
 import logging
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from redalign_jax import config as configs
 from redalign_jax import kinds, pid
 from redalign_jax.data import Load, Source, identity
+from redalign_jax.errors import UserError
 from redalign_jax.pid import checks
 from redalign_jax.runtime import claim, devices, results, workdir
 from redalign_jax.runtime.progress import Progress
@@ -77,8 +80,10 @@ def run(
         for (columns, _), task in zip(points, tasks, strict=True):
             identity.check_new(seen, columns, task)
     for task in tasks:  # before anything is written
-        y = np.concatenate([part.y for part in (task.train, task.valid, task.test)])
-        checks.labels(y, options.bins, options.folds, options.clusters)
+        y, present = _labels(task)
+        for pair, rows in _rows_of(task.modalities, len(y), present).items():
+            with _about(pair, rows):
+                checks.labels(y[rows], options.bins, options.folds, options.clusters)
     with workdir.held(folder):
         about = claim.admit(folder, config, content, "decompose")
         if _finished(folder, config):
@@ -99,7 +104,8 @@ def _estimate(
 ) -> pd.DataFrame:
     """The rows of every task."""
     options = config.decompose.to_dict()
-    total, count = np.sum([pid.work(len(t.modalities), **options) for t in tasks], axis=0)
+    works = [work(len(t.modalities), t.train.present is not None, options) for t in tasks]
+    total, count = np.sum(works, axis=0)
     rows = []
     with (
         threadpool_limits(1, user_api="blas"),
@@ -118,8 +124,41 @@ def _finished(folder: Path, config: ConfigDict) -> bool:
     return held == workdir.plain(config)["decompose"]
 
 
-def labelled(task: Task) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray | None]:
-    """All labelled examples of a task: an array (n, ...) per modality, (n,) labels, and groups."""
+def work(modalities: int, missing: bool, options: Mapping[str, Any]) -> tuple[int, int]:
+    """`pid.work` of `estimates`: where rows are missing, every pair is estimated by itself."""
+    if not missing:
+        return pid.work(modalities, **options)
+    one = pid.work(2, **options)
+    return tuple(math.comb(modalities, 2) * number for number in one)
+
+
+def _rows_of(
+    names: Sequence[str], n: int, present: np.ndarray | None
+) -> dict[tuple[str, str], np.ndarray]:
+    """Pairs of names → (n,) bool, the rows that both have."""
+    present = np.ones((len(names), n), bool) if present is None else present
+    return {
+        (names[a], names[b]): present[a] & present[b] for a, b in combinations(range(len(names)), 2)
+    }
+
+
+@contextmanager
+def _about(pair: tuple[str, str], rows: np.ndarray) -> Iterator[None]:
+    """An error says of which rows it is, where they are not all."""
+    try:
+        yield
+    except UserError as error:
+        if rows.all():
+            raise
+        raise UserError(
+            f"the {rows.sum()} labelled rows that have both {pair[0]} and {pair[1]}: {error}"
+        ) from None
+
+
+def labelled(
+    task: Task,
+) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """All labelled examples: an array (n, ...) per modality, (n,) labels, groups, and `_labels`."""
     parts = (task.train, task.valid, task.test)
     x = tuple(
         np.concatenate([part.x[m][: len(part.y)] for part in parts])
@@ -129,7 +168,17 @@ def labelled(task: Task) -> tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray
     if task.groups is not None:
         pieces = zip(task.groups, parts, strict=True)
         group = np.concatenate([numbers[: len(part.y)] for numbers, part in pieces])
-    return x, np.concatenate([part.y for part in parts]), group
+    y, present = _labels(task)
+    return x, y, group, present
+
+
+def _labels(task: Task) -> tuple[np.ndarray, np.ndarray | None]:
+    """Of all labelled examples the label, and (M, n) bool, which modalities have them."""
+    parts = (task.train, task.valid, task.test)
+    present = None
+    if task.train.present is not None:
+        present = np.concatenate([part.present[:, : len(part.y)] for part in parts], axis=1)
+    return np.concatenate([part.y for part in parts]), present
 
 
 def estimates(
@@ -140,6 +189,7 @@ def estimates(
     options: ConfigDict,
     groups: np.ndarray | None = None,
     advance: Callable[[int], None] = lambda steps: None,
+    present: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """The estimated rows of every pair, see `run`.
 
@@ -150,16 +200,27 @@ def estimates(
       key: of everything random.
       options: the section `decompose`.
       groups: (n,) numbers, equal for rows that belong together.
-      advance: called with optimiser steps done, of `pid.work`.
+      advance: called with optimiser steps done, of `work`.
+      present: (M, n) bool, the rows that a modality has: a pair's estimate is of those that both
+        have. None for all.
     """
     x = [_counts(one) if kinds.ready(one) == "tokens" else one for one in x]
-    found = pid.estimate_pairs(
-        x, y, key, names=names, groups=groups, advance=advance, **options.to_dict()
-    )
+    own = options.to_dict() | {"advance": advance}
+    of_pairs = _rows_of(names, len(y), present)
+    if present is None:
+        found = pid.estimate_pairs(x, y, key, names=names, groups=groups, **own)
     rows = []
     for a, b in combinations(range(len(names)), 2):
-        d = found[a, b]
-        row = {"first": names[a], "second": names[b], "examples": len(y)}
+        pair = names[a], names[b]
+        there = of_pairs[pair]
+        if present is None:
+            d = found[a, b]
+        else:
+            both = tuple(x[m][there] for m in (a, b))
+            of = None if groups is None else groups[there]
+            with _about(pair, there):
+                d = pid.estimate_pairs(both, y[there], key, names=pair, groups=of, **own)[0, 1]
+        row = {"first": names[a], "second": names[b], "examples": int(there.sum())}
         row |= {"classes": d.classes, "binned": d.bins is not None}
         ends = zip(NUMBERS, _flat(d), _flat(d.interval.low), _flat(d.interval.high), strict=True)
         for name, value, low, high in ends:
@@ -176,11 +237,11 @@ def _counts(tokens: np.ndarray) -> np.ndarray:
 
 
 def _rows(task: Task, config: ConfigDict, advance: Callable[[int], None]) -> list[dict[str, Any]]:
-    x, y, group = labelled(task)
+    x, y, group, present = labelled(task)
     key = jax.random.key(config.sweep.first_seed)
     facts = pid.columns(task.modalities, task.joint)
     rows = []
-    for row in estimates(task.modalities, x, y, key, config.decompose, group, advance):
+    for row in estimates(task.modalities, x, y, key, config.decompose, group, advance, present):
         rows.append(row)
         if "pid_redundancy" in facts:
             exact = row | {"examples": 0, "method": "exact"}

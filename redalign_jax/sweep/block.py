@@ -279,7 +279,9 @@ def _known(block: Block) -> tuple[Table, pd.DataFrame, np.ndarray]:
         exact = pid.columns(task.modalities, task.joint)
         facts[c] = exact | {"resplit": task.resplit, "fixed_test": task.fixed_test}
         if task.classes:
-            known[c] |= {(name, "majority"): task.majority for name in task.modalities}
+            known[c] |= {
+                (name, "majority"): task.majority(m) for m, name in enumerate(task.modalities)
+            }
     rows = [known[c] for c, _ in block.units]
     keys = dict.fromkeys(key for of_task in rows for key in of_task)
     columns = {key: np.array([of_task.get(key, np.nan) for of_task in rows]) for key in keys}

@@ -151,11 +151,14 @@ def _check_task(config: ConfigDict, task: Task) -> None:
                 f"sweep.batch_shards, {config.sweep.batch_shards}"
             )
     aware = config.sweep.balanced or config.alignment.objective == "posterior"
-    if aware and len(task.valid.y) < SCARCE:
+    valid = len(task.valid.y)
+    if task.valid.present is not None:
+        valid = int((task.valid.present.sum(axis=0) > 1).sum())
+    if aware and valid < SCARCE:
         logging.warning(
             "%d validation labels are fewer than %d: they say too little about whose posterior to "
             "trust, and the encoders that should learn from posteriors are left alone",
-            len(task.valid.y),
+            valid,
             SCARCE,
         )
     if any(config.hyper.false_negative_weight) and not task.classes:

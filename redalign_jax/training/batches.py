@@ -1,8 +1,12 @@
 """Which examples each step sees: a pure function of a key and a step number."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from redalign_jax.task import Split
 
 
 def indices(key: Array, examples: int, batch: int, start: Array, steps: int) -> Array:
@@ -31,3 +35,27 @@ def indices(key: Array, examples: int, batch: int, start: Array, steps: int) -> 
     order = jax.vmap(lambda k: jax.random.permutation(k, examples))(keys).astype(jnp.int32)
     order = order[:, : per_epoch * batch].reshape(epochs * per_epoch, batch)
     return jax.lax.dynamic_slice_in_dim(order, start - first * per_epoch, steps)
+
+
+def take(split: Split, rows: Sequence[Array]) -> tuple[tuple[Array, ...], Array | None]:
+    """Rows of every modality, and which of them it has: M arrays (batch, ...), (M, batch) or None.
+
+    Args:
+      split: of the task.
+      rows: M × (batch,) row numbers.
+    """
+    x = tuple(one[own] for one, own in zip(split.x, rows, strict=True))
+    if split.present is None:
+        return x, None
+    present = jnp.stack([one[own] for one, own in zip(split.present, rows, strict=True)])
+    return cleared(x, present), present
+
+
+def cleared(x: tuple[Array, ...], present: Array | None) -> tuple[Array, ...]:
+    """Inputs with zeros in the rows that are not `present`, (M, n): what is there never matters."""
+    if present is None:
+        return x
+    there = [own.reshape(-1, *(1,) * (one.ndim - 1)) for one, own in zip(x, present, strict=True)]
+    return tuple(
+        jnp.where(own, one, jnp.zeros((), one.dtype)) for one, own in zip(x, there, strict=True)
+    )

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from redalign_jax import alignment
 from redalign_jax.alignment import posterior
-from redalign_jax.alignment.blocks import batch_size
+from redalign_jax.alignment.blocks import number
 from redalign_jax.alignment.blocks import total as summed
 from redalign_jax.alignment.posterior import Evidence
 from redalign_jax.runtime import devices
@@ -190,6 +190,7 @@ def losses(
     axis: str | None = None,
     diverged: Array | None = None,
     evidence: Evidence | None = None,
+    present: Array | None = None,
 ) -> tuple[Array, tuple[Array, Array]]:
     """L_task + L_align with each encoder's share of the alignment gradient.
 
@@ -204,6 +205,7 @@ def losses(
         over it.
       diverged: (M,) encoders that take no part in alignment; None for none.
       evidence: see `alignment_losses`.
+      present: (M, n) which rows of `paired` a modality has, None for all; see `Split.present`.
 
     Returns:
       The scalar to differentiate, and ((M,) task losses, (pairs,) unscaled alignment losses, NaN
@@ -215,14 +217,16 @@ def losses(
     if paired is not None:
         x = tuple(jnp.concatenate(both) for both in zip(x, paired, strict=True))
     h = embed(model, params, x)
-    task = task_losses(model, predict(model, params, tuple(e[:n] for e in h)), labelled.y)
-    task = task / batch_size(1, axis)
+    outputs = predict(model, params, tuple(e[:n] for e in h))
+    task = task_losses(model, outputs, labelled.y, labelled.present, axis)
     if paired is not None:
         h = tuple(e[n:] for e in h)
+    else:
+        present = labelled.present
     # one whose loss is lost in this very step pulls nobody either
     lost = ~(summed(jax.lax.stop_gradient(task), axis) < DIVERGED)
     apart = lost if diverged is None else diverged | lost
-    align = alignment_losses(model, params, hyper, h, on, axis, apart, evidence)
+    align = alignment_losses(model, params, hyper, h, on, axis, apart, evidence, present)
     aligned = jnp.where(jnp.isnan(align), 0, align)
     return jnp.sum(task) + jnp.sum(aligned), (task, align)
 
@@ -236,6 +240,7 @@ def step(
     paired: tuple[Array, ...] | None,
     progress: Array,
     axis: str | None = None,
+    present: Array | None = None,
 ) -> tuple[State, tuple[Array, Array]]:
     """One optimiser step; an encoder that diverges stays as it was, then and from then on.
 
@@ -252,6 +257,7 @@ def step(
       paired: batch to align, or None for the labelled one.
       progress: part of training done before this step.
       axis: mesh axis over which the batches are split.
+      present: of the pairs, see `losses`.
 
     Returns:
       The state after, and (task losses, alignment losses) before the step.
@@ -263,7 +269,7 @@ def step(
     def loss(params: Array) -> tuple[Array, tuple[Array, Array]]:
         tree = read.unravel(params)
         return losses(
-            model, tree, hyper, labelled, paired, on, axis, state.diverged, state.evidence
+            model, tree, hyper, labelled, paired, on, axis, state.diverged, state.evidence, present
         )
 
     (_, parts), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
@@ -302,14 +308,19 @@ def _lost(own: Array, shared: Array, align: Array) -> Array:
 def heads(model: ModelSpec, params: Params, split: Split) -> tuple[Array, ...]:
     """What each encoder's own head says about a split, see `model.predict`."""
     with jax.default_matmul_precision("highest"):
-        return predict(model, params, embed(model, params, split.x))
+        x = batches.cleared(split.x, split.present)
+        return predict(model, params, embed(model, params, x))
 
 
 def validate(model: ModelSpec, outputs: tuple[Array, ...], split: Split) -> Array:
     """(M,) score of each encoder's own head: accuracy, or negative mean absolute error."""
     if model.classes:
-        return jnp.stack([jnp.mean(jnp.argmax(o, axis=-1) == split.y) for o in outputs])
-    return -task_losses(model, outputs, split.y)
+        found = [jnp.argmax(o, axis=-1) == split.y for o in outputs]
+        if split.present is None:
+            return jnp.stack([jnp.mean(one) for one in found])
+        right = jnp.sum(jnp.stack(found) & split.present, axis=1)
+        return right / number(split.present, None)
+    return -task_losses(model, outputs, split.y, split.present)
 
 
 def _share(rows: Array, shards: int) -> Array:
@@ -327,8 +338,11 @@ def _weighed(model: ModelSpec, key: Array, data: Data, state: State, outputs: Ar
     if data.order is not None:
         rows = jnp.take_along_axis(data.order.valid, rows, axis=1)
     outputs = jax.vmap(lambda o, own: o[own])(outputs, rows)
+    present = data.valid.present
+    if present is not None:
+        present = jnp.take_along_axis(present, rows, axis=1)
     return posterior.fit(
-        outputs, data.valid.y[rows], state.evidence.prior, model.classes, state.diverged
+        outputs, data.valid.y[rows], state.evidence.prior, model.classes, state.diverged, present
     )
 
 
@@ -367,16 +381,17 @@ def segment(
     elif data.order is not None:
         pair_rows = label_rows
 
-    def pair(rows: Array) -> tuple[Array, ...]:
+    def pair(rows: Array) -> tuple[tuple[Array, ...], Array | None]:
         if data.order is None:
-            return tuple(x[rows] for x in data.train.x)
-        return tuple(x[own[rows]] for x, own in zip(data.train.x, data.order.train, strict=True))
+            return batches.take(data.train, [rows] * len(model.modalities))
+        return batches.take(data.train, [own[rows] for own in data.order.train])
 
     def body(state: State, now: tuple) -> tuple[State, tuple[Array, Array]]:
         count, rows, aligned = now
-        labelled = Split(tuple(x[rows] for x in data.train.x), data.train.y[rows])
-        paired = None if aligned is None else pair(aligned)
-        return step(model, read, hyper, state, labelled, paired, count / plan.steps, axis)
+        x, own = batches.take(data.train, [rows] * len(model.modalities))
+        labelled = Split(x, data.train.y[rows], own)
+        paired, present = (None, None) if aligned is None else pair(aligned)
+        return step(model, read, hyper, state, labelled, paired, count / plan.steps, axis, present)
 
     axis = devices.BATCH if plan.shards > 1 else None
     if axis:

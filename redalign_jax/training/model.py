@@ -14,7 +14,7 @@ from jax import Array
 
 from redalign_jax import alignment
 from redalign_jax.alignment import Negatives, posterior
-from redalign_jax.alignment.blocks import batch_size, total
+from redalign_jax.alignment.blocks import batch_size, number, total
 from redalign_jax.alignment.posterior import Evidence
 from redalign_jax.encoders import CNN, MLP
 
@@ -137,18 +137,31 @@ def predict(model: ModelSpec, params: Params, embeddings: tuple[Array, ...]) -> 
     return tuple(o if model.classes else o[:, 0] for o in outputs)
 
 
-def task_losses(model: ModelSpec, outputs: tuple[Array, ...], y: Array) -> Array:
-    """(M,) mean cross-entropy in nats, or mean absolute error for a regression, in units of y."""
+def task_losses(
+    model: ModelSpec,
+    outputs: tuple[Array, ...],
+    y: Array,
+    present: Array | None = None,
+    axis: str | None = None,
+) -> Array:
+    """(M,) mean cross-entropy in nats, or mean absolute error for a regression, in units of y.
+
+    Over the rows that an encoder has, `present` (M, n), 0 where it has none; None for all. Along
+    the mesh axis `axis` every device returns its part of the mean.
+    """
     if model.classes:
         losses = [optax.softmax_cross_entropy_with_integer_labels(o, y) for o in outputs]
     else:
         losses = [jnp.abs(o - y) for o in outputs]
-    return jnp.stack([jnp.mean(loss) for loss in losses])
+    if present is not None:
+        each = jnp.where(present, jnp.stack(losses), 0)
+        return jnp.sum(each, axis=1) / number(present, axis)
+    return jnp.stack([jnp.mean(loss) for loss in losses]) / batch_size(1, axis)
 
 
 def _objective(
     model: ModelSpec, params: Params, hyper: Hyper, axis: str | None
-) -> Callable[[Array, Array, Negatives | None], Array]:
+) -> Callable[[Array, Array, Negatives | None, Array | None], Array]:
     # what is learned about the objective belongs to all pairs, and feels the mean of an encoder's
     partners = max(len(model.modalities) - 1, 1)
     learned = jax.tree.map(
@@ -158,13 +171,13 @@ def _objective(
     if model.learned_temperature:
         temperature = jnp.maximum(jnp.exp(learned["log_temperature"]), 0.01)
     if model.objective == "siglip":
-        return lambda a, b, negatives: alignment.siglip(
-            a, b, temperature, learned["bias"], negatives, block=model.block, axis=axis
+        return lambda a, b, negatives, counted: alignment.siglip(
+            a, b, temperature, learned["bias"], negatives, counted, block=model.block, axis=axis
         )
     if model.objective == "vicreg":
-        return lambda a, b, _: alignment.vicreg(a, b, axis=axis)
-    return lambda a, b, negatives: alignment.info_nce(
-        a, b, temperature, negatives, bounded=model.bounded, block=model.block, axis=axis
+        return lambda a, b, _, counted: alignment.vicreg(a, b, counted=counted, axis=axis)
+    return lambda a, b, negatives, counted: alignment.info_nce(
+        a, b, temperature, negatives, counted, bounded=model.bounded, block=model.block, axis=axis
     )
 
 
@@ -188,6 +201,7 @@ def alignment_losses(
     axis: str | None = None,
     diverged: Array | None = None,
     evidence: Evidence | None = None,
+    present: Array | None = None,
 ) -> Array:
     """Alignment of every pair, with the gradient that each encoder's strength lets through.
 
@@ -207,12 +221,16 @@ def alignment_losses(
       axis: mesh axis over which the batch is split; each device then returns its part of the sum.
       diverged: (M,) encoders that take no part; None for none.
       evidence: what the validation split says, for the objective "posterior" alone.
+      present: (M, n) bool, the rows that every modality has; None for all. A pair is aligned on the
+        rows that both have: nothing is felt on the others, and a pair without rows has loss 0.
 
     Returns:
       (pairs,) losses, unscaled; NaN where an encoder of the pair takes no part.
     """
     if model.objective == "posterior":
-        return _posterior_losses(model, params, hyper, embeddings, on, axis, diverged, evidence)
+        return _posterior_losses(
+            model, params, hyper, embeddings, on, axis, diverged, evidence, present
+        )
     relative, common = alignment.felt(hyper.strength, on)
     apart = _apart(model, embeddings, axis)
     if diverged is not None:
@@ -232,7 +250,10 @@ def alignment_losses(
         apart |= _apart(model, z, axis)
         z = [jnp.where(apart[m], 0, one) for m, one in enumerate(z)]
     losses = alignment.all_pairs(
-        _objective(model, params, hyper, axis), z, _negatives(model, params, hyper, embeddings)
+        _objective(model, params, hyper, axis),
+        z,
+        _negatives(model, params, hyper, embeddings),
+        present,
     )
     first, second = np.array(alignment.pairs(len(z)), int).reshape(-1, 2).T
     return jnp.where(apart[first] | apart[second], jnp.nan, losses)
@@ -247,6 +268,7 @@ def _posterior_losses(
     axis: str | None,
     diverged: Array | None,
     evidence: Evidence,
+    present: Array | None = None,
 ) -> Array:
     """(pairs,) the mean of both encoders' losses; each encoder's gradient is λ_m g_m times its own.
 
@@ -256,10 +278,11 @@ def _posterior_losses(
     apart = _apart(model, outputs, axis)
     if diverged is not None:
         apart |= diverged
-    losses = posterior.losses(jnp.stack(outputs), evidence, model.classes, apart)
+    losses = posterior.losses(
+        jnp.stack(outputs), evidence, model.classes, apart, present=present, axis=axis
+    )
     own, common = alignment.felt(hyper.strength, on)
     losses = alignment.scale_gradient(losses, 2 * evidence.gate * own * common)
-    losses /= batch_size(1, axis)
     first, second = np.array(alignment.pairs(len(losses)), int).reshape(-1, 2).T
     mean = (losses[first] + losses[second]) / 2
     return jnp.where(apart[first] | apart[second], jnp.nan, mean)

@@ -194,9 +194,9 @@ def test_schedules_end_where_they_are_told(name, values):
 
 def test_all_pairs_of_three_are_the_three_pairs():
     z = [jnp.float32(p) for p in projections(6, 4, 5, count=3)]
-    got = alignment.all_pairs(lambda a, b, _: alignment.info_nce(a, b, 0.2), z)
+    got = alignment.all_pairs(lambda a, b, *_: alignment.info_nce(a, b, 0.2), z)
     expected = [
         info_nce64(np.float64(z[a]), np.float64(z[b]), 0.2)[0] for a, b in ((0, 1), (0, 2), (1, 2))
     ]
     np.testing.assert_allclose(got, expected, rtol=1e-5)
-    assert alignment.all_pairs(lambda a, b, _: 0.0, z[:1]).shape == (0,)
+    assert alignment.all_pairs(lambda a, b, *_: 0.0, z[:1]).shape == (0,)

@@ -101,7 +101,8 @@ def test_other_objectives_in_parts_are_the_whole(form, objective):
 
 @pytest.mark.parametrize("pairs", [64, 128])  # all labelled; or more pairs than labels
 @pytest.mark.parametrize("objective", ["info_nce", "siglip", "posterior"])
-def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective):
+@pytest.mark.parametrize("holes", [False, True])  # rows that miss a modality
+def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective, holes):
     config = experiment(data__pairs=(pairs,), alignment__learned_temperature=True)
     config.alignment.objective = objective
     config.hyper.false_negative_weight = (0.0 if objective == "posterior" else 0.5,)
@@ -116,8 +117,13 @@ def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective):
     read = loop.layout(model, data.train.x)
     labelled = Split(tuple(x[:32] for x in data.train.x), data.train.y[:32])
     paired = tuple(x[32:64] for x in data.train.x) if pairs > 64 else None
+    present = None
+    if holes:
+        own, present = np.random.default_rng(0).random((2, 2, 32)) < 0.7
+        labelled = labelled._replace(present=own)
+        present = None if paired is None else present
 
-    def gradient(params, labelled, paired, axis=None):
+    def gradient(params, labelled, paired, present, axis=None):
         def loss(params):
             return loop.losses(
                 model,
@@ -128,6 +134,7 @@ def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective):
                 jnp.float32(1),
                 axis,
                 evidence=evidence,
+                present=present,
             )
 
         (total, parts), g = jax.value_and_grad(loss, has_aux=True)(params)
@@ -136,14 +143,18 @@ def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective):
     def summed(*args):
         return jax.lax.psum(gradient(*args, axis=devices.BATCH), devices.BATCH)
 
-    split = P(devices.BATCH)
+    split, columns = P(devices.BATCH), P(None, devices.BATCH)
+    of_labelled = Split((split, split), split, columns if holes else None)
     two = jax.shard_map(
-        summed, mesh=devices.mesh(2), in_specs=(P(), split, split), out_specs=P(), check_vma=False
+        summed,
+        mesh=devices.mesh(2),
+        in_specs=(P(), of_labelled, split, columns),
+        out_specs=P(),
+        check_vma=False,
     )
-    one = jax.jit(gradient)(params, labelled, paired)
-    for got, want in zip(
-        jax.tree.leaves(jax.jit(two)(params, labelled, paired)), jax.tree.leaves(one), strict=True
-    ):
+    given = params, labelled, paired, present
+    both = jax.tree.leaves(jax.jit(two)(*given)), jax.tree.leaves(jax.jit(gradient)(*given))
+    for got, want in zip(*both, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max())
 
 

@@ -206,3 +206,45 @@ def test_a_text_is_what_its_words_say_not_their_numbers():
     )
     assert row["unique_first"] > 0.8 * np.log(2)
     assert row["information_first"] > 0.8 * np.log(2)
+
+
+def test_a_pair_is_decomposed_on_the_rows_that_both_have(tmp_path):
+    """As if there were no others; with three modalities every pair on its own."""
+    config = own(tmp_path, lambda bit, _: bit, n_resamples=0)
+    task = single(config)
+    x, y, _, _ = decomposition.labelled(task)
+    rng = np.random.default_rng(1)
+    present = rng.random((3, len(y))) < 0.7
+    key, done = jax.random.key(0), []
+    garbage = [np.where(own[:, None], one, 1e9) for one, own in zip(x, present, strict=True)]
+    rows = decomposition.estimates(
+        task.modalities, garbage, y, key, config.decompose, None, done.append, present
+    )
+    assert sum(done) == decomposition.work(3, True, config.decompose.to_dict())[0]
+    for row, (a, b) in zip(rows, ((0, 1), (0, 2), (1, 2)), strict=True):
+        both = present[a] & present[b]
+        names = task.modalities[a], task.modalities[b]
+        (want,) = decomposition.estimates(
+            names, (x[a][both], x[b][both]), y[both], key, config.decompose
+        )
+        assert repr(row) == repr(want) and row["examples"] == both.sum()
+
+
+def test_a_file_with_missing_rows_is_decomposed_and_too_few_are_named(tmp_path):
+    config = own(tmp_path, lambda bit, _: bit, n_resamples=0)
+    held = dict(np.load(tmp_path / "mine.npz"))
+    held["noisy"][:200] = np.nan
+    held["deaf"][300:] = np.nan
+    np.savez(tmp_path / "mine.npz", **held)
+    found = decomposition.run(config, tmp_path / "out", progress=False)
+    assert found["examples"].tolist() == [400, 300, 100]
+    held["deaf"][204:] = np.nan
+    np.savez(tmp_path / "mine.npz", **held)
+    with pytest.raises(UserError, match="4 labelled rows that have both noisy and deaf: y: class"):
+        decomposition.run(config, tmp_path / "few", progress=False)
+    assert not (tmp_path / "few" / "decomposition.parquet").exists()
+
+
+def single(config):
+    section = {n: v[0] if isinstance(v, tuple) else v for n, v in config.data.items()}
+    return arrays.load(ConfigDict(section), 0)

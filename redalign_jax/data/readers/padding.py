@@ -17,7 +17,7 @@ def padded(rows: Sequence[Any], name: str, source: str) -> np.ndarray:
     Whole numbers without features stay (n, t), texts of tokens.
 
     Args:
-      rows: per row (t_i,) or (t_i, d) numbers, or None where it is missing.
+      rows: per row (t_i,) or (t_i, d) numbers, or None or an empty one where it is missing.
       name: of the modality.
       source: for what is said.
 
@@ -31,7 +31,8 @@ def padded(rows: Sequence[Any], name: str, source: str) -> np.ndarray:
         arrays = [None if row is None else np.asarray(row) for row in rows]
     except ValueError:
         raise UserError(f"{source}: a row of {name!r} is not an array of numbers") from None
-    there = [a for a in arrays if a is not None and a.size]
+    arrays = [None if a is None or not a.size else a for a in arrays]
+    there = [a for a in arrays if a is not None]
     if not there:
         raise UserError(f"{source}: {name!r} has no row with numbers in it")
     if any(a.dtype.kind not in "biuf" for a in there):
@@ -48,11 +49,12 @@ def padded(rows: Sequence[Any], name: str, source: str) -> np.ndarray:
     longest = max(sizes)
     bounds.dense(len(rows) * longest * max(1, int(np.prod(tail))), name, source, "padded")
     kind = np.result_type(*{a.dtype for a in there})
-    if any(a is None for a in arrays):
+    whole = kind.kind in "iu"
+    if len(there) < len(arrays):
         kind = np.result_type(kind, np.float32)
     found = np.zeros((len(rows), longest, *tail), kind)
-    uneven = len(sizes) > 1 or any(a is not None and not a.size for a in arrays)
-    if uneven and not tail and kind.kind in "iu" and any((a == 0).any() for a in there):
+    uneven = len(sizes) > 1
+    if uneven and not tail and whole and any((a == 0).any() for a in there):
         raise UserError(
             f"{source}: {name!r} holds texts of several lengths with a 0 in them, which stands "
             "for the end of a text; add 1 to all"
@@ -60,8 +62,8 @@ def padded(rows: Sequence[Any], name: str, source: str) -> np.ndarray:
     for i, a in enumerate(arrays):
         if a is None:
             found[i] = np.nan
-        elif a.size:
-            found[i, : len(a)] = a
-            if uneven and kind.kind == "f" and not a[-1].any():
-                found[(i, len(a) - 1, *(0 for _ in tail))] = _REAL
-    return found[..., None] if uneven and not tail and kind.kind == "f" else found
+            continue
+        found[i, : len(a)] = a
+        if uneven and not whole and kind.kind == "f" and not a[-1].any():
+            found[(i, len(a) - 1, *(0 for _ in tail))] = _REAL
+    return found[..., None] if uneven and not tail and not whole and kind.kind == "f" else found

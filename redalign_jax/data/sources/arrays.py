@@ -13,6 +13,7 @@ from redalign_jax.data import (
     identity,
     labels,
     members,
+    missing,
     notes,
     readers,
     row_groups,
@@ -111,13 +112,14 @@ def task(ready: "Ready", config: ConfigDict, seed: int, source: str) -> Task:
     """
     common = {"labels": config.labels, "seed": seed, "source": source}
     common |= {"kinds": ready.kinds, "groups": ready.groups, "known": ready.known}
+    common["present"] = ready.present
     if ready.split is None:
         return splits.make_task(ready.x, ready.y, valid=config.valid, test=config.test, **common)
     parts = [np.flatnonzero(ready.split == part) for part in range(3)]
     parts[1:] = [part[ready.known[part]] for part in parts[1:]]
     x, scales = ready.x, None
     if len(parts[0]):
-        x, scales = scaling.modalities(ready.x, ready.kinds, parts[0], source)
+        x, scales = scaling.modalities(ready.x, ready.kinds, parts[0], source, ready.present)
     return splits.make_split_task(x, ready.y, parts, scales=scales, **common)
 
 
@@ -130,6 +132,7 @@ class Ready(NamedTuple):
     kinds: dict[str, str]
     groups: np.ndarray | None
     split: np.ndarray | None
+    present: missing.Present
 
 
 def _stamp(path: str) -> tuple[tuple[str, int, int], ...]:
@@ -179,19 +182,34 @@ def understand(
     Raises:
       UserError: one line that names the source and what is wrong.
     """
-    x, y, group, split = found
+    x, y, group, split, present = found
     y, known = labels.read(y, unlabelled=unlabelled, target=target, source=source)
+    n = len(known)
+    x = {name: checks.modality(name, value, n, source, holes=True) for name, value in x.items()}
+    x, present = missing.cleared(x, present, source)
+    if present:
+        keep = missing.kept(present, len(x), known)
+        missing.say(present, len(x), keep, n, source)
+        if not keep.all():
+            y, known = y[keep[known]], known[keep]
+            x, present = ({k: v[keep] for k, v in some.items()} for some in (x, present))
+            group, split = (None if v is None else v[keep] for v in (group, split))
     x = transforms.applied(x, transform, source)
-    x, of, group = understood(x, len(known), stated, group, source)
+    x, of, group = understood(x, len(known), stated, group, source, present)
     if split is not None and group is not None:
         pairs = np.unique(np.stack([group, split], axis=1), axis=0)
         if len(pairs) > len(np.unique(group)):
             notes.once(f"{source}: rows that belong together are in two or more parts of 'split'")
-    return Ready(x, y, known, of, group, split)
+    return Ready(x, y, known, of, group, split, present)
 
 
 def understood(
-    x: dict[str, np.ndarray], n: int, stated: str, group: np.ndarray | None, source: str
+    x: dict[str, np.ndarray],
+    n: int,
+    stated: str,
+    group: np.ndarray | None,
+    source: str,
+    present: missing.Present | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, str], np.ndarray | None]:
     """Arrays in the shape of their kind, their kinds, and which rows belong together.
 
@@ -201,15 +219,17 @@ def understood(
       stated: the field `data.kinds`.
       group: (n,) numbers, equal for rows of which it is known that they belong together, or None.
       source: the file or dataset, for what is said.
+      present: the rows that modalities have, zeros in the others.
 
     Raises:
       UserError: an array that cannot be trained on, or is not of the stated kind.
     """
     x = {name: checks.modality(name, value, n, source) for name, value in x.items()}
-    of = kinds.resolve(stated, x)
+    present = present or {}
+    of = kinds.resolve(stated, {k: v[present[k]] if k in present else v for k, v in x.items()})
     if set(of.values()) != {"vector"}:
         notes.once(f"{source}: {kinds.line(of, x)}")
-    group, lines = row_groups.numbers(x, group)
+    group, lines = row_groups.numbers(x, group, present)
     for line in lines:
         notes.once(f"{source}: {line}")
     return {name: kinds.cast(v, of[name], name, source) for name, v in x.items()}, of, group
