@@ -229,7 +229,7 @@ def weigh(
         parts = jnp.stack([jnp.ones_like(even), even, 1 - even])  # all, one half, the other
     else:
         even = 1.0 - (jnp.cumsum(counted) - counted) % 2
-        parts = counted * jnp.stack([jnp.ones_like(even), even, 1 - even])
+        parts = counted[None] * jnp.stack([jnp.ones_like(even), even, 1 - even])
     every, on_even, on_odd = jax.vmap(
         lambda c: exponents(own, ratios, s, c, classes, 0, GREATEST, 0)
     )(parts)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.extend.core import jaxprs_in_params
 from ml_collections import ConfigDict
 
 from redalign_jax import pid
@@ -228,7 +229,7 @@ def test_what_is_measured_is_computed_in_full_precision():
         for equation in jaxpr.eqns:
             if equation.primitive.name in ("dot_general", "conv_general_dilated"):
                 seen.append(equation.params["precision"])
-            for inner in jax.core.jaxprs_in_params(equation.params):
+            for inner in jaxprs_in_params(equation.params):
                 walk(inner)
 
     part = parts[0]._replace(key=keys)
