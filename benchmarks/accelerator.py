@@ -42,8 +42,11 @@ from redalign_jax.data.sources import redundancy_bits  # noqa: E402
 from redalign_jax.runtime import devices  # noqa: E402
 from redalign_jax.sweep import grid  # noqa: E402
 from redalign_jax.task import Split  # noqa: E402
-from redalign_jax.training import loop  # noqa: E402
+from redalign_jax.training.data import Data  # noqa: E402
+from redalign_jax.training.flat import layout  # noqa: E402
 from redalign_jax.training.model import Hyper, ModelSpec  # noqa: E402
+from redalign_jax.training.start import State, start  # noqa: E402
+from redalign_jax.training.step import step  # noqa: E402
 
 SETTINGS = 16  # strengths of a row of runs
 
@@ -59,14 +62,14 @@ def experiment(runs: int, steps: int, dtype: str = "float32") -> ConfigDict:
     return config
 
 
-def cost(model: ModelSpec, example: loop.Data, batch: int, runs: int) -> dict[str, float]:
+def cost(model: ModelSpec, example: Data, batch: int, runs: int) -> dict[str, float]:
     """XLA's count of operations and bytes in one step of so many runs on their own batches."""
     settings = min(runs, SETTINGS)
     rows = -(-runs // settings)
 
-    def one(hyper: Hyper, state: loop.State, labelled: Split) -> loop.State:
-        read = loop.layout(model, example.train.x)
-        return loop.step(model, read, hyper, state, labelled, None, jnp.float32(0))[0]
+    def one(hyper: Hyper, state: State, labelled: Split) -> State:
+        read = layout(model, example.train.x)
+        return step(model, read, hyper, state, labelled, None, jnp.float32(0))[0]
 
     def shaped(leading: tuple, tree: object) -> object:
         return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*leading, *a.shape), a.dtype), tree)
@@ -75,11 +78,11 @@ def cost(model: ModelSpec, example: loop.Data, batch: int, runs: int) -> dict[st
     hyper = Hyper(*(scalar for _ in Hyper._fields))._replace(
         strength=jax.ShapeDtypeStruct((len(model.modalities),), jnp.float32)
     )
-    state = jax.eval_shape(partial(loop.start, model), hyper, jax.random.key(0), example)
+    state = jax.eval_shape(partial(start, model), hyper, jax.random.key(0), example)
     labelled = Split(tuple(x[:batch] for x in example.train.x), example.train.y[:batch])
-    step = jax.vmap(jax.vmap(one, (0, 0, None)))
+    together = jax.vmap(jax.vmap(one, (0, 0, None)))
     many = (rows, settings)
-    lowered = jax.jit(step).lower(
+    lowered = jax.jit(together).lower(
         shaped(many, hyper), shaped(many, state), shaped((rows,), labelled)
     )
     found = lowered.compile().cost_analysis()

@@ -50,8 +50,10 @@ from redalign_jax.measures.evaluate import EvalSpec  # noqa: E402
 from redalign_jax.runtime import devices  # noqa: E402
 from redalign_jax.sweep import grid  # noqa: E402
 from redalign_jax.sweep.program import Program, fit  # noqa: E402
-from redalign_jax.training.loop import Data, State, TrainSpec  # noqa: E402
+from redalign_jax.training.data import Data  # noqa: E402
+from redalign_jax.training.loop import TrainSpec  # noqa: E402
 from redalign_jax.training.model import Hyper  # noqa: E402
+from redalign_jax.training.start import State  # noqa: E402
 
 
 def block(

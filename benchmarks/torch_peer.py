@@ -22,9 +22,11 @@ from benchmarks.roofline import Layers
 from benchmarks.timing import Contestant, trial
 from redalign_jax.sweep import grid
 from redalign_jax.task import Split
-from redalign_jax.training import loop
-from redalign_jax.training.loop import Data
+from redalign_jax.training.data import Data
+from redalign_jax.training.flat import layout
 from redalign_jax.training.model import Hyper, ModelSpec
+from redalign_jax.training.start import start
+from redalign_jax.training.step import step
 
 LEARNING_RATE, TEMPERATURE = 3e-3, 0.2
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -177,9 +179,9 @@ def assert_same_work(
     strength = 0.7
     hyper = Hyper(*(jnp.float32(v) for v in (0, TEMPERATURE, LEARNING_RATE, 0, 1, 1, 0)))
     hyper = hyper._replace(strength=jnp.full(2, strength, jnp.float32))
-    read = loop.layout(model, data.train.x)
-    state = loop.start(model, hyper, jax.random.key(0), data)
-    step = jax.jit(partial(loop.step, model, read))
+    read = layout(model, data.train.x)
+    state = start(model, hyper, jax.random.key(0), data)
+    jitted = jax.jit(partial(step, model, read))
     torch_loop = Loop(_loaded(layers, read.unravel(state.params)), strength)
     network = _loaded(layers, read.unravel(state.params))
     vmapped = Vmapped([network, network], torch.tensor([0.0, strength]))
@@ -188,7 +190,7 @@ def assert_same_work(
         rows = np.arange(number * batch, (number + 1) * batch) % len(data.train.y)
         now = tuple(t[rows] for t in split)
         labelled = Split(tuple(jnp.asarray(x[rows]) for x in data.train.x), data.train.y[rows])
-        state, (task, align) = step(hyper, state, labelled, None, jnp.float32(0))
+        state, (task, align) = jitted(hyper, state, labelled, None, jnp.float32(0))
         ours = np.array([task.sum(), align[0]])
         with torch.no_grad():
             one = losses(torch_loop.network(*now[:2]), now[2], two_cross_entropies)

@@ -37,9 +37,12 @@ from redalign_jax.data.sources import arrays, mfeat  # noqa: E402
 from redalign_jax.runtime import devices  # noqa: E402
 from redalign_jax.sweep import grid  # noqa: E402
 from redalign_jax.task import Task  # noqa: E402
-from redalign_jax.training import loop  # noqa: E402
 from redalign_jax.training import model as models  # noqa: E402
-from redalign_jax.training.loop import Data, Order, TrainSpec  # noqa: E402
+from redalign_jax.training.data import Data, Order  # noqa: E402
+from redalign_jax.training.flat import layout  # noqa: E402
+from redalign_jax.training.loop import TrainSpec, segment  # noqa: E402
+from redalign_jax.training.start import State, start  # noqa: E402
+from redalign_jax.training.validate import heads  # noqa: E402
 
 # Name → its modalities; "" for all. Development data first.
 DATASETS = {
@@ -159,15 +162,14 @@ def trained(
     def one(hyper: models.Hyper, task: Data, seed: Array) -> tuple[Array, Array, Array]:
         key = jax.random.key(seed)
 
-        def body(state: loop.State, first: Array) -> tuple[loop.State, None]:
-            return loop.segment(model, plan, hyper, key, task, state, first)[0], None
+        def body(state: State, first: Array) -> tuple[State, None]:
+            return segment(model, plan, hyper, key, task, state, first)[0], None
 
         firsts = jnp.arange(0, plan.steps, plan.steps // plan.evaluations)
-        state, _ = jax.lax.scan(body, loop.start(model, hyper, key, task), firsts)
-        read = loop.layout(model, task.train.x)
+        state, _ = jax.lax.scan(body, start(model, hyper, key, task), firsts)
+        read = layout(model, task.train.x)
         last, early = (
-            jnp.stack(loop.heads(model, read.unravel(p), task.test))
-            for p in (state.params, state.best)
+            jnp.stack(heads(model, read.unravel(p), task.test)) for p in (state.params, state.best)
         )
         return last, early, state.diverged
 

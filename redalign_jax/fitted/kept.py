@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import processes, workdir
 from redalign_jax.sweep.block import Block
-from redalign_jax.training.loop import State
+from redalign_jax.training.start import State
 
 FOLDER = "encoders"
 
@@ -19,8 +19,8 @@ class Kept(NamedTuple):
     """One run.
 
     Attributes:
-      best: (P,) each encoder's parameters at its best validation score, flat; see `loop.Layout`.
-      score: (M,) that score, see `loop.validate`; −∞ where there is none.
+      best: (P,) each encoder's parameters at its best validation score, flat; see `flat.Layout`.
+      score: (M,) that score, see `validate.validate`; −∞ where there is none.
       step: (M,) when it was.
     """
 

@@ -10,15 +10,15 @@ from redalign_jax import config as configs
 from redalign_jax.runtime import devices
 from redalign_jax.sweep import grid
 from redalign_jax.task import Task
-from redalign_jax.training import loop
-from redalign_jax.training.loop import TrainSpec
+from redalign_jax.training.loop import TrainSpec, segment
+from redalign_jax.training.start import start
 
-_start = jax.jit(loop.start, static_argnums=0)
-_segment = partial(jax.jit, static_argnums=(0, 1), donate_argnums=5)(loop.segment)
+_start = jax.jit(start, static_argnums=0)
+_segment = partial(jax.jit, static_argnums=(0, 1), donate_argnums=5)(segment)
 
 
 def train(config: ConfigDict, task: Task, seed: int) -> np.ndarray:
-    """Parameters, flat as `loop.Layout` reads them, each encoder's at its best validation score.
+    """Parameters, flat as `Layout` reads them, each encoder's at its best validation score.
 
     Args:
       config: an experiment with one setting.

@@ -20,7 +20,7 @@ from redalign_jax.fitted.model import Model
 from redalign_jax.runtime import workdir
 from redalign_jax.sweep import grid
 from redalign_jax.task import Task
-from redalign_jax.training.loop import layout
+from redalign_jax.training.flat import layout
 
 MODEL = "model"  # its folder, in the workdir
 

@@ -11,7 +11,8 @@ from redalign_jax import alignment
 from redalign_jax.alignment.blocks import number
 from redalign_jax.measures import probes, similarity
 from redalign_jax.training.batches import cleared
-from redalign_jax.training.loop import Data, State, heads, layout, validate
+from redalign_jax.training.data import Data
+from redalign_jax.training.flat import layout
 from redalign_jax.training.model import (
     Hyper,
     ModelSpec,
@@ -20,6 +21,8 @@ from redalign_jax.training.model import (
     predict,
     task_losses,
 )
+from redalign_jax.training.start import State
+from redalign_jax.training.validate import heads, validate
 
 Measured = dict[tuple[str, str], Array]
 

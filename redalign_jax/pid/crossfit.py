@@ -14,9 +14,11 @@ from redalign_jax.encoders import MLP
 from redalign_jax.errors import UserError
 from redalign_jax.pid import groups
 from redalign_jax.task import Split
-from redalign_jax.training import loop
-from redalign_jax.training.loop import Data, TrainSpec
+from redalign_jax.training.data import Data
+from redalign_jax.training.flat import layout
+from redalign_jax.training.loop import TrainSpec, segment
 from redalign_jax.training.model import Hyper, ModelSpec, embed, predict
+from redalign_jax.training.start import State, start
 
 AT_ONCE = 2**28  # bytes of training inputs that are gathered at a time
 LOOKS = 10  # moments of training at which a classifier may be stopped
@@ -127,17 +129,17 @@ def _train(
         seen = x if own is None else own
         train, judge = (Split((seen[rows],), y[rows]) for rows in (fold.train, fold.judge))
         data = Data(train, judge, judge)
-        read = loop.layout(model, train.x)
+        read = layout(model, train.x)
 
-        def segment(state: loop.State, first: Array) -> tuple[loop.State, Array]:
-            state, _ = loop.segment(model, plan, hyper, fold.key, data, state, first)
+        def look(state: State, first: Array) -> tuple[State, Array]:
+            state, _ = segment(model, plan, hyper, fold.key, data, state, first)
             params = read.unravel(state.params)
             with jax.default_matmul_precision("highest"):  # training takes the device's own
                 outputs = predict(model, params, embed(model, params, judge.x))
             return state, jax.nn.log_softmax(outputs[0])
 
-        state = loop.start(model, hyper, fold.key, data)
-        return jax.lax.scan(segment, state, jnp.arange(LOOKS) * (plan.steps // LOOKS))[1]
+        state = start(model, hyper, fold.key, data)
+        return jax.lax.scan(look, state, jnp.arange(LOOKS) * (plan.steps // LOOKS))[1]
 
     folds, rows = fold.train.shape
     at_once = int(np.clip(AT_ONCE // (4 * rows * x.shape[-1]), 1, folds))

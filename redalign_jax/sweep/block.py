@@ -22,8 +22,10 @@ from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.program import Program, fit
 from redalign_jax.sweep.shape import Shape
 from redalign_jax.task import Task
-from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
+from redalign_jax.training.data import Data
+from redalign_jax.training.loop import TrainMetrics, TrainSpec
 from redalign_jax.training.model import Hyper
+from redalign_jax.training.start import State
 
 Table = dict[tuple, np.ndarray]
 

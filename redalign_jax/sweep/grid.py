@@ -19,7 +19,7 @@ from redalign_jax.errors import UserError
 from redalign_jax.runtime import results
 from redalign_jax.sweep.shape import Shape
 from redalign_jax.task import Split, Task
-from redalign_jax.training.loop import Data, Order
+from redalign_jax.training.data import Data, Order
 from redalign_jax.training.model import Hyper, ModelSpec
 
 # columns of a cell that say nothing of its data

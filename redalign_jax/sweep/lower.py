@@ -15,9 +15,10 @@ from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices
 from redalign_jax.runtime.lapack import batch_safe
 from redalign_jax.sweep.shape import Shape
-from redalign_jax.training import loop
-from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
+from redalign_jax.training.data import Data
+from redalign_jax.training.loop import TrainMetrics, TrainSpec, segment
 from redalign_jax.training.model import Hyper, ModelSpec
+from redalign_jax.training.start import State, start
 
 # Measuring needs ten times the memory of training, and once: so many runs of a device at a time.
 MEASURED_TOGETHER = 256
@@ -88,31 +89,31 @@ def lower(
         mapped = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=runs, check_vma=False)
         return jax.jit(mapped, donate_argnums=donate)
 
-    def start(hyper: Hyper, seed: Array, data: Data) -> State:
-        return loop.start(model, hyper, jax.random.key(seed), data)
+    def start_one(hyper: Hyper, seed: Array, data: Data) -> State:
+        return start(model, hyper, jax.random.key(seed), data)
 
-    def segment(
+    def segment_one(
         hyper: Hyper, seed: Array, data: Data, state: State, first: Array
     ) -> tuple[State, TrainMetrics]:
-        return loop.segment(model, plan, hyper, jax.random.key(seed), data, state, first)
+        return segment(model, plan, hyper, jax.random.key(seed), data, state, first)
 
-    def measure(hyper: Hyper, seed: Array, data: Data, state: State) -> evaluate.Measured:
+    def measure_one(hyper: Hyper, seed: Array, data: Data, state: State) -> evaluate.Measured:
         return evaluate.measure(model, settings, hyper, jax.random.key(seed), data, state)
 
     if model.one_by_one:
-        segment, measure = batch_safe(segment), batch_safe(measure)
-    start_all = sharded(_grid(start, (0, 0, 0), (0, None, None)), (runs,) * 3)
+        segment_one, measure_one = batch_safe(segment_one), batch_safe(measure_one)
+    start_all = sharded(_grid(start_one, (0, 0, 0), (0, None, None)), (runs,) * 3)
     state = jax.tree.map(
         lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
     )
     segment_all = sharded(
-        _grid(segment, (0, 0, 0, 0, None), (0, None, None, 0, None)),
+        _grid(segment_one, (0, 0, 0, 0, None), (0, None, None, 0, None)),
         (runs, runs, runs, runs, everywhere),
         donate=(3,),
     )
     share = shape.rows // mesh.shape[devices.RUNS]
     together = max(1, MEASURED_TOGETHER // shape.settings)
-    measured = by_turns(_grid(measure, (0,) * 4, (0, None, None, 0)), share, together)
+    measured = by_turns(_grid(measure_one, (0,) * 4, (0, None, None, 0)), share, together)
     measure_all = sharded(measured, (runs,) * 4)
     _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
     return Lowered(

@@ -15,8 +15,10 @@ from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices, processes
 from redalign_jax.sweep.lower import lower
 from redalign_jax.sweep.shape import Shape, cut
-from redalign_jax.training.loop import Data, State, TrainMetrics, TrainSpec
+from redalign_jax.training.data import Data
+from redalign_jax.training.loop import TrainMetrics, TrainSpec
 from redalign_jax.training.model import ModelSpec
+from redalign_jax.training.start import State
 
 # Runs per device at a time. A CPU wants a block that stays in its cache, an accelerator one that
 # fills it.

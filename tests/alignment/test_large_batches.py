@@ -15,7 +15,9 @@ from redalign_jax.errors import UserError
 from redalign_jax.runtime import devices
 from redalign_jax.sweep import grid
 from redalign_jax.task import Split
-from redalign_jax.training import loop
+from redalign_jax.training.flat import layout
+from redalign_jax.training.start import start
+from redalign_jax.training.step import losses
 
 pytestmark = pytest.mark.slow
 
@@ -109,12 +111,12 @@ def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective, holes):
     (group,) = grid.groups(config)
     model, data = group.model, group.example
     hyper = jax.tree.map(lambda v: jnp.asarray(v[1]), grid.hyper_arrays(_settings(config), 2))
-    state = loop.start(model, hyper, jax.random.key(0), data)
+    state = start(model, hyper, jax.random.key(0), data)
     params, evidence = state.params, state.evidence
     if evidence is not None:
         half = jnp.full(2, 0.5)
         evidence = evidence._replace(gate=half, weight=half[:, None])
-    read = loop.layout(model, data.train.x)
+    read = layout(model, data.train.x)
     labelled = Split(tuple(x[:32] for x in data.train.x), data.train.y[:32])
     paired = tuple(x[32:64] for x in data.train.x) if pairs > 64 else None
     present = None
@@ -125,7 +127,7 @@ def test_a_step_over_two_devices_is_the_step_of_one(pairs, objective, holes):
 
     def gradient(params, labelled, paired, present, axis=None):
         def loss(params):
-            return loop.losses(
+            return losses(
                 model,
                 read.unravel(params),
                 hyper,

@@ -15,8 +15,11 @@ from scipy.stats import norm
 
 from redalign_jax.alignment import posterior
 from redalign_jax.task import Split
-from redalign_jax.training import loop
-from redalign_jax.training.loop import Data
+from redalign_jax.training.data import Data, Order
+from redalign_jax.training.flat import layout
+from redalign_jax.training.loop import TrainSpec, segment
+from redalign_jax.training.start import start
+from redalign_jax.training.validate import heads, weigh
 
 fit = jax.jit(posterior.fit, static_argnums=3)
 
@@ -299,12 +302,12 @@ def test_nothing_reaches_the_others_from_an_encoder_that_is_not_finite():
 @partial(jax.jit, static_argnums=0)
 def trained(m, h, d):
     """200 steps with a look every tenth: the final state, and curves by segment."""
-    plan = loop.TrainSpec(200, 32, 20)
+    plan = TrainSpec(200, 32, 20)
 
     def body(state, first):
-        return loop.segment(m, plan, h, KEY, d, state, first)
+        return segment(m, plan, h, KEY, d, state, first)
 
-    return jax.lax.scan(body, loop.start(m, h, KEY, d), 10 * jnp.arange(20))
+    return jax.lax.scan(body, start(m, h, KEY, d), 10 * jnp.arange(20))
 
 
 def independent_views(valid=100, seed=0):
@@ -340,8 +343,8 @@ def test_strength_zero_is_training_alone_and_its_partner_learns():
 
 def nll_of(state, d, m):
     """Mean log-loss of encoder m's head on the validation split."""
-    params = loop.layout(model(), d.train.x).unravel(state.params)
-    return nll64(np.float64(loop.heads(model(), params, d.valid)[m]), d.valid.y).mean()
+    params = layout(model(), d.train.x).unravel(state.params)
+    return nll64(np.float64(heads(model(), params, d.valid)[m]), d.valid.y).mean()
 
 
 def test_a_validation_split_of_ten_does_no_harm():
@@ -361,12 +364,12 @@ def test_evidence_is_of_512_rows_drawn_by_key_each_with_its_own_label(monkeypatc
     order = None
     if shuffled:
         rows = np.stack([np.random.default_rng(k).permutation(n) for k in range(2)])
-        order = loop.Order(rows, rows)
+        order = Order(rows, rows)
     d = Data(valid, valid, valid, order=order)
     m = model(classes=0, objective="posterior")
-    state = loop.start(m, hyper([1.0, 1.0]), KEY, d)
+    state = start(m, hyper([1.0, 1.0]), KEY, d)
     for key in (KEY, KEY, jax.random.key(8)):
-        loop._weighed(m, key, d, state, jnp.stack([number, number]))
+        weigh(m, key, d, state, jnp.stack([number, number]))
     outputs, y = seen[0]
     np.testing.assert_array_equal(outputs, y)
     assert [len(set(rows)) for rows in outputs.tolist()] == [posterior.MOST] * 2

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from redalign_jax.encoders import MLP
 from redalign_jax.task import Split
-from redalign_jax.training.loop import Data
+from redalign_jax.training.data import Data
 from redalign_jax.training.model import Hyper, ModelSpec
 
 KEY = jax.random.key(7)

@@ -19,7 +19,12 @@ from redalign_jax.measures import evaluate
 from redalign_jax.pid import crossfit, exact
 from redalign_jax.sweep import block
 from redalign_jax.sweep.grid import Cell, Group, arrays, build_model
-from redalign_jax.training import loop
+from redalign_jax.task import Split
+from redalign_jax.training.data import Data
+from redalign_jax.training.flat import layout
+from redalign_jax.training.loop import TrainSpec, segment
+from redalign_jax.training.start import start
+from redalign_jax.training.validate import heads
 
 
 @given(n=st.integers(3, 40), seed=st.integers(0, 2**31))
@@ -91,9 +96,9 @@ def shaped(x):
     """A small task of these inputs, one array per modality."""
 
     def split(n):
-        return loop.Split(tuple(np.resize(a, (n, *a.shape[1:])) for a in x), np.arange(n) % 3)
+        return Split(tuple(np.resize(a, (n, *a.shape[1:])) for a in x), np.arange(n) % 3)
 
-    return loop.Data(split(40), split(20), split(20))
+    return Data(split(40), split(20), split(20))
 
 
 RNG = np.random.default_rng(0)
@@ -122,16 +127,16 @@ def test_all_that_is_measured_has_full_precision(x, modules, choices):
     if not m.classes:
         d = jax.tree.map(np.float32, d)._replace(zero=np.float32(0.1))
     key = jax.random.key(0)
-    state = loop.start(m, h, key, d)
+    state = start(m, h, key, d)
     found = partial(evaluate.measure, m, evaluate.EvalSpec(10, 3, 30))
     wrong, count = imprecise(found, h, key, d, state)
     assert not wrong and count > 20
-    read = loop.layout(m, d.train.x)
-    wrong, count = imprecise(lambda p: loop.heads(m, read.unravel(p), d.valid), state.params)
+    read = layout(m, d.train.x)
+    wrong, count = imprecise(lambda p: heads(m, read.unravel(p), d.valid), state.params)
     assert not wrong and count
     # the walk can tell: what trains keeps the default
-    plan = loop.TrainSpec(2, 8, 1)
-    wrong, _ = imprecise(partial(loop.segment, m, plan), h, key, d, state, 0)
+    plan = TrainSpec(2, 8, 1)
+    wrong, _ = imprecise(partial(segment, m, plan), h, key, d, state, 0)
     assert wrong
 
 
@@ -144,7 +149,7 @@ def test_the_decomposition_has_full_precision():
         rows[None, :30], rows[None, 30:], jax.random.split(jax.random.key(0), 1)
     )
     m = model(("x",), encoders=(MLP((), 3),), projector=None)
-    plan, h = loop.TrainSpec(10, 8, 10), hyper([0.0])
+    plan, h = TrainSpec(10, 8, 10), hyper([0.0])
     y = jnp.asarray(rows % 3)
     found = list(
         products(

@@ -16,7 +16,9 @@ from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import devices, processes
 from redalign_jax.sweep import block, grid, program
 from redalign_jax.sweep.shape import Shape, cut
-from redalign_jax.training import batches, loop
+from redalign_jax.training import batches
+from redalign_jax.training.loop import TrainSpec
+from redalign_jax.training.start import start
 
 pytestmark = pytest.mark.slow
 
@@ -114,10 +116,10 @@ def test_init_and_batches_are_exactly_shared():
     """Bit for bit: in a block, in a block of another shape, and alone."""
     config = experiment()
     group = grid.groups(config)[0]
-    plan, settings = loop.TrainSpec(20, 32, 20), EvalSpec(40, 5, 64)
+    plan, settings = TrainSpec(20, 32, 20), EvalSpec(40, 5, 64)
     one = grid.hyper_arrays([{**_plain(config), "strength": 1.0}], 2)
 
-    def start(shape):
+    def started(shape):
         block = program.compile_block(
             group.model, plan, settings, devices.mesh(), shape, group.example
         )
@@ -125,12 +127,10 @@ def test_init_and_batches_are_exactly_shared():
         data = jax.tree.map(lambda a: np.stack([a] * shape.rows), group.example)
         return block.start(hyper, np.arange(5, 5 + shape.rows, dtype=np.uint32), data)
 
-    states = [start(Shape(2, 3)), start(Shape(4, 1))]
+    states = [started(Shape(2, 3)), started(Shape(4, 1))]
     np.testing.assert_array_equal(states[0].params[:2, 0], states[1].params[:2, 0])
     np.testing.assert_array_equal(states[0].params[:, 0], states[0].params[:, 2])
-    alone = loop.start(
-        group.model, jax.tree.map(lambda a: a[0], one), jax.random.key(6), group.example
-    )
+    alone = start(group.model, jax.tree.map(lambda a: a[0], one), jax.random.key(6), group.example)
     np.testing.assert_array_equal(states[0].params[1, 0], alone.params)
     keys = jax.random.split(jax.random.key(0), 3)
     together = jax.vmap(lambda k: batches.indices(k, 64, 20, 3, 5))(keys)

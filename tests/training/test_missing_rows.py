@@ -11,9 +11,11 @@ from helpers.runs import KEY, hyper, model
 from redalign_jax.encoders import CNN, MLP
 from redalign_jax.measures import evaluate
 from redalign_jax.task import Split
-from redalign_jax.training import loop
-from redalign_jax.training.loop import Data, Order, TrainSpec
+from redalign_jax.training.data import Data, Order
+from redalign_jax.training.flat import layout
+from redalign_jax.training.loop import TrainSpec, segment
 from redalign_jax.training.model import alignment_losses
+from redalign_jax.training.start import start
 
 STEPS = 8
 OBJECTIVES = ("info_nce", "siglip", "vicreg", "posterior")
@@ -59,10 +61,10 @@ def spec(objective, modalities=("a", "b"), **changes):
 @partial(jax.jit, static_argnums=(0, 3))
 def run(m, h, d, batch=16):
     """Trains: the final state and every step's losses."""
-    state = loop.start(m, h, KEY, d)
+    state = start(m, h, KEY, d)
 
     def body(state, first):
-        return loop.segment(m, TrainSpec(STEPS, batch, STEPS), h, KEY, d, state, first)
+        return segment(m, TrainSpec(STEPS, batch, STEPS), h, KEY, d, state, first)
 
     return jax.lax.scan(body, state, jnp.arange(STEPS))
 
@@ -98,8 +100,8 @@ def test_a_missing_row_feels_no_alignment_and_others_do(objective):
     part = split(30, 30, modalities=3)
     present = part.present.copy()
     present[:, :3] = np.eye(3, dtype=bool)  # some have one modality alone
-    state = loop.start(m, hyper([1.0, 2.0, 0.5]), KEY, Data(part, part, part))
-    read = loop.layout(m, part.x)
+    state = start(m, hyper([1.0, 2.0, 0.5]), KEY, Data(part, part, part))
+    read = layout(m, part.x)
     evidence = state.evidence
     if evidence is not None:
         evidence = evidence._replace(gate=jnp.full(3, 0.5), weight=jnp.full((3, 2), 0.5))

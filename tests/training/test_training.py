@@ -13,9 +13,11 @@ from ml_collections import ConfigDict
 from redalign_jax import encoders, kinds
 from redalign_jax.encoders import MLP
 from redalign_jax.task import Split
-from redalign_jax.training import loop
-from redalign_jax.training.loop import Data, TrainSpec
+from redalign_jax.training.data import Data
+from redalign_jax.training.flat import layout
+from redalign_jax.training.loop import TrainSpec, segment
 from redalign_jax.training.model import alignment_losses, embed, init
+from redalign_jax.training.start import start
 
 STEPS = 50
 
@@ -38,10 +40,10 @@ def data(labels=40, pairs=90, modalities=2, seed=0):
 @partial(jax.jit, static_argnums=(0, 3))
 def run(m, h, d, steps=STEPS):
     """Trains alone, one step a segment: the final state and every step's losses."""
-    state = loop.start(m, h, KEY, d)
+    state = start(m, h, KEY, d)
 
     def body(state, first):
-        return loop.segment(m, TrainSpec(steps, 16, steps), h, KEY, d, state, first)
+        return segment(m, TrainSpec(steps, 16, steps), h, KEY, d, state, first)
 
     return jax.lax.scan(body, state, jnp.arange(steps))
 
@@ -126,15 +128,15 @@ def test_alignment_ends_when_it_is_told():
 def test_a_learned_temperature_starts_where_told_and_moves():
     d, m = data(), model(learned_temperature=True, bounded=False)
     state, _ = run(m, hyper([1.0, 1.0], temperature=2.0), d)
-    learned = loop.layout(m, d.train.x).unravel(state.params)["alignment"]["log_temperature"]
-    start = init(m, hyper([1.0, 1.0], temperature=2.0), KEY, d.train.x)
-    assert start["alignment"]["log_temperature"] == pytest.approx(np.log(2.0))
+    learned = layout(m, d.train.x).unravel(state.params)["alignment"]["log_temperature"]
+    fresh = init(m, hyper([1.0, 1.0], temperature=2.0), KEY, d.train.x)
+    assert fresh["alignment"]["log_temperature"] == pytest.approx(np.log(2.0))
     assert float(learned) < np.log(2.0) - 0.05  # far too warm for pairs that can be told apart
 
 
 def test_weight_decay_shrinks_kernels_only():
     d, m = data(), model()
-    read = loop.layout(m, d.train.x)
+    read = layout(m, d.train.x)
     free, _ = run(m, hyper([0.0, 0.0]), d)
     decayed, _ = run(m, hyper([0.0, 0.0], weight_decay=1.0), d)
     kernels = read.decayed == 1
@@ -170,7 +172,7 @@ def test_kernels_decay_and_nothing_else_does(encoder, x):
     options = experiment().encoder.to_dict() | {"width": 8, "depth": 1, "heads": 2, "patch": 4}
     built = encoders.build(ConfigDict(options | encoder), {"a": [x]}, [kinds.ready(x)], 4)
     m = model(("a",), encoders=built)
-    read = loop.layout(m, (x,))
+    read = layout(m, (x,))
     seen = set()
     for path, decays in jax.tree.leaves_with_path(read.unravel(jnp.float32(read.decayed))):
         name = path[-1].key
@@ -219,7 +221,7 @@ def test_one_that_diverges_on_the_way_leaves_the_other_as_it_was(value):
     bad, curve = run(m, hyper([1.0, 0.0]), spoilt(d, slice(0, 6), value))
     good, _ = run(m, hyper([1.0, 0.0]), d)
     assert bad.diverged.tolist() == [True, False]
-    own = loop.layout(m, d.train.x).owner == 1
+    own = layout(m, d.train.x).owner == 1
     np.testing.assert_allclose(bad.params[own], good.params[own], rtol=1e-4, atol=1e-6)
 
 
