@@ -104,7 +104,7 @@ def test_the_mechanism_is_that_of_a_sweep():
     more = SMALL | {"alignment": {"projection": (3,), "schedule": "linear_warmup"}}
     model = ra.fit(data(), "balanced", seeds=2, **more)
     table = ra.sweep(data(), strength=[0], seeds=2, sweep__balanced=True, **more).table
-    table = table[table["balanced"]].set_index(["subject", "metric", "seed"])["value"]
+    table = table[table["balanced"]].set_index(["subject", "metric", "seed"])["value"].sort_index()
     for name, row in model.about["encoders"].items():
         assert row["test_of_seeds"] == table[name, "early_accuracy"].tolist()
     assert model.about["config"]["alignment"]["objective"] == "posterior"
