@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from redalign_jax.answers import Advice, Results
     from redalign_jax.api import (
         advise,
         arrays,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
         report,
         sweep,
     )
+    from redalign_jax.api.answers import Advice, Results
     from redalign_jax.data.memory import Dataset
     from redalign_jax.errors import UserError
     from redalign_jax.fitted.model import Model
@@ -48,10 +48,10 @@ __all__ = [
 ]
 
 _FROM = {
-    "Advice": "answers",
+    "Advice": "api.answers",
     "Dataset": "data.memory",
     "Model": "fitted.model",
-    "Results": "answers",
+    "Results": "api.answers",
     "UserError": "errors",
 }
 _ROOMS = ("advise", "report", "sweep", "sklearn")  # the first three are functions too, see `rooms`

@@ -9,6 +9,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from redalign_jax import api
+from redalign_jax.api.answers import ADVICE
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import processes
 
@@ -39,7 +40,7 @@ def run_advise(config: ConfigDict | None, folder: Path) -> None:
     """Tries alignment on the labelled training examples and says what to do."""
     advice = api.advise(_needs(config), workdir=folder)
     page = advice.report()
-    print(f"{advice}\nadvice: {folder / api.ADVICE}\npage: {page}")
+    print(f"{advice}\nadvice: {folder / ADVICE}\npage: {page}")
 
 
 def run_inspect(config: ConfigDict | None, folder: Path | None) -> None:
