@@ -13,6 +13,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "2"
 # Here and in every process a test starts: an array broadcast against one of fewer axes is an error.
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# Tests run side by side, one to a core: threads of NumPy's own only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Most of the time of the suite is compilation, and the programs are small: compile quickly, and one
 # program once, whoever asks for it.
 os.environ.setdefault(

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from helpers.shell import ROOT
+from helpers.commands import ROOT
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 

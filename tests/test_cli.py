@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.shell import ROOT, command, refused
+from helpers.commands import ROOT, command, python, refused
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,9 @@ def test_own_arrays_from_the_shell(tmp_path):
     text = (core @ rng.standard_normal((3, 5)) + rng.standard_normal((200, 5))).reshape(200, 5, 1)
     np.savez(tmp_path / "mine.npz", vision=vision, text=text, labels=y)
     out = tmp_path / "out"
-    done = command(
+    done = python(
+        "-m",
+        "redalign_jax",
         "--job=sweep",
         "--config=configs/arrays.py",
         f"--config.data.path={tmp_path / 'mine.npz'}",
@@ -70,18 +72,21 @@ def test_own_arrays_from_the_shell(tmp_path):
 def test_refusals_are_one_line_and_leave_nothing(tmp_path):
     out = tmp_path / "out"
     config = ["--config=configs/redundancy.py", f"--workdir={out}"]
-    refused("unknown config field: config.train.stepz", *config, "--config.train.stepz=3")
-    refused("hyper.strength: -1", *config, "--config.hyper.strength=0,-1")
-    refused("hyper.strength: 0 is missing", *config, "--config.hyper.strength=1,2")
-    refused("config.train.steps", *config, "--config.train.steps=many")
-    refused("nowhere.py", "--config=nowhere.py", f"--workdir={out}")
-    refused("--workdir=DIR is needed", "--config=configs/redundancy.py")
-    refused("--config=FILE is needed", f"--workdir={out}")
-    refused("job", *config, "--job=dance")
-    refused("holds no", "--job=report", f"--workdir={tmp_path}")
-    refused("--coordinator, --processes and --process go together", *config, "--processes=2")
-    refused("--job=decompose runs in one process", *config, "--job=decompose", "--distributed")
-    refused("cannot be joined", *config, "--distributed")
+    for arguments, message in (
+        ([*config, "--config.train.stepz=3"], "unknown config field: config.train.stepz"),
+        ([*config, "--config.hyper.strength=0,-1"], "hyper.strength: -1"),
+        ([*config, "--config.hyper.strength=1,2"], "hyper.strength: 0 is missing"),
+        ([*config, "--config.train.steps=many"], "config.train.steps"),
+        (["--config=nowhere.py", f"--workdir={out}"], "nowhere.py"),
+        (["--config=configs/redundancy.py"], "--workdir=DIR is needed"),
+        ([f"--workdir={out}"], "--config=FILE is needed"),
+        ([*config, "--job=dance"], "job"),
+        (["--job=report", f"--workdir={tmp_path}"], "holds no"),
+        ([*config, "--processes=2"], "--coordinator, --processes and --process go together"),
+        ([*config, "--job=decompose", "--distributed"], "--job=decompose runs in one process"),
+        ([*config, "--distributed"], "cannot be joined"),
+    ):
+        refused(command(*arguments), message)
     assert not out.exists()
 
 
@@ -126,12 +131,8 @@ def test_an_npz_that_needs_pickle_is_refused(tmp_path):
     np.savez(
         path, a=np.array([{"code": 1}, None] * 10, object), b=np.ones((20, 2)), labels=[0, 1] * 10
     )
-    refused(
-        "evil.npz",
-        "--config=configs/arrays.py",
-        f"--config.data.path={path}",
-        f"--workdir={tmp_path / 'out'}",
-    )
+    job = ("--config=configs/arrays.py", f"--config.data.path={path}")
+    refused(command(*job, f"--workdir={tmp_path / 'out'}"), "evil.npz")
     assert not (tmp_path / "out").exists()
 
 
@@ -255,12 +256,5 @@ def test_the_commands_of_the_readme_run_in_the_order_printed(tmp_path):
     few = [f"--config.decompose.{one}" for one in few] + ["--config.advise.minutes=0.001"]
     few += ["--config.sweep.balanced=False"]
     for arguments in found:
-        done = subprocess.run(
-            [sys.executable, "-m", "redalign_jax", *arguments, *SMALL[:-1], *few],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = command(*arguments, *SMALL[:-1], *few, folder=tmp_path)
         assert done.returncode == 0, (arguments, done.stderr)

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from helpers.commands import python, refused
+from helpers.commands import command, refused
 from helpers.small import experiment
 from ml_collections import ConfigDict
 
@@ -32,8 +32,7 @@ def test_an_old_field_is_one_line_that_names_the_new_one(old):
 
 def test_an_old_flag_is_one_line_that_names_the_new_one(tmp_path):
     flags = ("--config=mfeat", "--config.hyper.debias=1", f"--workdir={tmp_path / 'w'}")
-    done = python("-m", "redalign_jax", *flags)
-    refused(done, "hyper.debias; it is called hyper.false_negative_weight now")
+    refused(command(*flags), "hyper.debias; it is called hyper.false_negative_weight now")
     assert not (tmp_path / "w").exists()
 
 

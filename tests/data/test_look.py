@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.commands import SMALL, python, refused
+from helpers.commands import SMALL, command, refused
 
 import redalign_jax as ra
 from redalign_jax.data import look, notes
@@ -83,23 +83,22 @@ def file(tmp_path):
     return tmp_path / "mine.npz"
 
 
+@pytest.mark.slow
 def test_the_job_says_it_and_needs_no_workdir(file):
-    command = ("-m", "redalign_jax", "--job=inspect", "--config=arrays")
-    done = python(*command, f"--config.data.path={file}")
+    job = ("--job=inspect", "--config=arrays")
+    done = command(*job, f"--config.data.path={file}")
     assert done.returncode == 0 and done.stdout.startswith(f"{file}: 120 rows, all labelled")
     assert len(done.stdout.splitlines()) <= look.LINES
-    other = python("-m", "redalign_jax", "--job=inspect", "--config=redundancy")
+    other = command("--job=inspect", "--config=redundancy")
     assert other.returncode == 0 and "redundancy_bits" in other.stdout
-    refused(python(*command), "data.path is empty")
+    refused(command(*job), "data.path is empty")
 
 
 @pytest.mark.slow
 def test_a_sweep_says_it_first_and_its_report_shows_it(file, tmp_path):
     out = tmp_path / "out"
-    done = python(
-        "-m", "redalign_jax", "--job=sweep", "--config=arrays", f"--workdir={out}",
-        f"--config.data.path={file}", *SMALL,
-    )  # fmt: skip
+    job = ("--job=sweep", "--config=arrays", f"--workdir={out}", f"--config.data.path={file}")
+    done = command(*job, *SMALL)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{file}: 120 rows, all labelled in 3 classes")
     page = re.sub(r"\s+", " ", (out / "report.html").read_text())

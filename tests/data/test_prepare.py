@@ -1,7 +1,9 @@
 """`python -m redalign_jax.data` prepares and says what there is, or in one line what is missing."""
 
 import pytest
-from helpers.commands import ROOT, python, refused
+from helpers import forked
+from helpers.commands import refused
+from helpers.forked import ROOT
 
 from redalign_jax.data import SOURCES
 from redalign_jax.data.__main__ import NAMES
@@ -9,10 +11,12 @@ from redalign_jax.data.sources import multibench
 
 pytestmark = pytest.mark.slow
 
+MODULE = "redalign_jax.data"
+
 
 def test_prepares_once_and_says_what_there_is(tmp_path):
     for _ in range(2):
-        done = python("-m", "redalign_jax.data", "mfeat", f"--data_dir={tmp_path}")
+        done = forked.run(MODULE, "mfeat", f"--data_dir={tmp_path}")
         assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
         lines = done.stdout.splitlines()
         assert lines[0] == "mfeat: 1400 train, 200 valid, 400 test; 10 classes"
@@ -21,15 +25,17 @@ def test_prepares_once_and_says_what_there_is(tmp_path):
 
 
 def test_what_is_missing_is_one_line(tmp_path):
-    command = ("-m", "redalign_jax.data", "avmnist", f"--data_dir={tmp_path}")
+    command = (MODULE, "avmnist", f"--data_dir={tmp_path}")
     place = tmp_path / "downloads" / "manual" / "avmnist" / "image" / "train_data.npy"
-    refused(python(*command), f"{place} is missing: put MultiBench's file there, or name another")
-    refused(python(*command, f"--manual_dir={tmp_path}"), tmp_path / "image" / "train_data.npy")
+    refused(
+        forked.run(*command), f"{place} is missing: put MultiBench's file there, or name another"
+    )
+    refused(forked.run(*command, f"--manual_dir={tmp_path}"), tmp_path / "image" / "train_data.npy")
 
 
 @pytest.mark.parametrize("arguments", [["tfds"], ["mfeat", "--manual_dir=x"], []])
 def test_wrong_arguments(arguments):
-    done = python("-m", "redalign_jax.data", *arguments)
+    done = forked.run(MODULE, *arguments)
     assert done.returncode == 2 and "redalign_jax.data: error: " in done.stderr.splitlines()[-1]
 
 

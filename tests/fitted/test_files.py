@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from helpers import fitted
-from helpers.shell import ROOT
+from helpers.commands import ROOT
 
 import redalign_jax as ra
 from redalign_jax.fitted import files

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.shell import ROOT, command, refused
+from helpers.commands import ROOT, command, refused
 
 import redalign_jax as ra
 from redalign_jax.errors import UserError
@@ -87,7 +87,7 @@ def test_a_fit_has_no_report_and_one_line_says_so(home, model, tmp_path):
             ra.report(folder)
         assert "\n" not in str(error.value)
         assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    refused(f"{home} holds a fit", "--job=report", f"--workdir={home}")
+    refused(command("--job=report", f"--workdir={home}"), f"{home} holds a fit")
 
 
 def test_a_fit_writes_event_files(home, model, tmp_path):
@@ -307,5 +307,7 @@ def test_the_command_writes_a_model_to_load(tmp_path):
     model = ra.load(tmp_path / "out" / "model")
     assert model.score("a", X["a"], Y) > 0.4
     assert set(model.about["data"]) == {"a", "b", "labels", "split"}
-    refused("hyper.strength: several values", *job[:2], f"--workdir={tmp_path / 'new'}", *flags)
+    refused(
+        command(*job[:2], f"--workdir={tmp_path / 'new'}", *flags), "hyper.strength: several values"
+    )
     assert not (tmp_path / "new").exists()

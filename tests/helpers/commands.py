@@ -1,10 +1,11 @@
-"""Whole commands on small data, for the tests of real sources."""
+"""Whole commands, as a user types them."""
 
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from helpers import forked
+from helpers.forked import ROOT
+
 SMALL = [
     "--config.train.steps=4",
     "--config.train.evaluations=2",
@@ -19,21 +20,27 @@ SMALL = [
 ]
 
 
-def python(*arguments):
+def python(*arguments, **how):
+    """A process of its own, with all that Python does before a module runs."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
+        **how,
     )
+
+
+def command(*arguments, **how):
+    """`python -m redalign_jax` with these arguments; `how` as of `forked.run`."""
+    return forked.run("redalign_jax", *arguments, **how)
 
 
 def sweep(name, out, **fields):
     """The command of configs/NAME.py with tiny settings; `fields` are those of `data`."""
     data = [f"--config.data.{field}={value}" for field, value in fields.items()]
-    command = ("--job=sweep", f"--config={name}", f"--workdir={out}", *data, *SMALL)
-    return python("-m", "redalign_jax", *command)
+    return command("--job=sweep", f"--config={name}", f"--workdir={out}", *data, *SMALL)
 
 
 def refused(done, *words):

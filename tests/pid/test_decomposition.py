@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.commands import command, refused
 from helpers.exact import exact
-from helpers.shell import command, refused
 from helpers.small import experiment
 from helpers.tables import decomposed
 from ml_collections import ConfigDict
@@ -139,13 +139,8 @@ def test_a_sweep_and_a_decomposition_share_a_workdir(tmp_path):
 
 def test_refusals(tmp_path):
     out = tmp_path / "out"
-    refused(
-        "decompose.folds: 1",
-        "--job=decompose",
-        "--config=configs/redundancy.py",
-        f"--workdir={out}",
-        "--config.decompose.folds=1",
-    )
+    job = ("--job=decompose", "--config=configs/redundancy.py", f"--workdir={out}")
+    refused(command(*job, "--config.decompose.folds=1"), "decompose.folds: 1")
     with pytest.raises(UserError, match=r"decompose.bins: 1 .* at least 2"):
         decomposition.run(fast(experiment(), bins=1), out)
     assert not out.exists()
