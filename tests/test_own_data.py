@@ -6,7 +6,7 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.commands import ROOT, SMALL
+from helpers.commands import ROOT, SMALL, command
 
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 PAGE = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
@@ -25,8 +25,8 @@ def run(blocks, folder, names=None):
         if language == "python":
             exec(compile(text, "own_data.md", "exec"), names)  # noqa: S102
             continue
-        for command in text.replace("\\\n", " ").strip().splitlines():
-            words = shlex.split(command)
+        for line in text.replace("\\\n", " ").strip().splitlines():
+            words = shlex.split(line)
             assert words[:3] == ["python", "-m", "redalign_jax"]
             done = command(*words[3:], *SMALL * ("--job=sweep" in words), folder=folder)
             assert done.returncode == 0, done.stderr

@@ -4,12 +4,13 @@ import json
 
 import pandas as pd
 import pytest
+from helpers import tables
 from helpers.commands import command, refused
 from helpers.small import experiment
 from ml_collections import ConfigDict
 
 from redalign_jax import config as configs
-from redalign_jax import fields, renamed, report, sweep
+from redalign_jax import fields, renamed, report
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import results
 
@@ -37,25 +38,20 @@ def test_an_old_flag_is_one_line_that_names_the_new_one(tmp_path):
 
 
 def test_a_workdir_written_by_old_names_is_reported(tmp_path):
-    folder = tmp_path / "old"
-    small = experiment(hyper__align_fraction=(0.5, 1.0), encoder__embed_dim=(2, 4))
-    new = sweep.run(configs.check(small), folder)
-    back = {new: old for old, new in renamed.COLUMNS.items() if new in new_columns(folder)}
-    assert len(back) == 2
-    for name in (results.RESULTS, results.CURVES):
-        table = results.read(folder, name).rename(columns=back)
-        table.to_csv(folder / f"{name}.csv", index=False)
-        results.write_parquet(table, folder / f"{name}.parquet")
+    settings = [s for f in (0.5, 1.0) for s in tables.symmetric(0, 1, align_fraction=f)]
+    new = tables.table([{"embed_dim": size} for size in (2, 4)], settings=settings)
+    back = {new: old for old, new in renamed.COLUMNS.items()}
+    old = [each.rename(columns=back) for each in (new, tables.learning(new))]
+    assert len(set(back.values()) & set(old[0])) == len(set(back.values()) & set(old[1])) == 2
+    folder = tables.write(tmp_path / "old", *old)
     about = json.loads((folder / "config.json").read_text())
-    for old, now in renamed.FIELDS.items():
-        section, _, name = old.partition(".")
+    about["config"] = experiment().to_dict()
+    for name, now in renamed.FIELDS.items():
+        section, _, name = name.partition(".")
         if now in about["config"][section]:
             about["config"][section][name] = about["config"][section].pop(now)
     (folder / "config.json").write_text(json.dumps(about))
     report.make(folder)
     assert "align_until" not in (folder / "report.html").read_text()
     pd.testing.assert_frame_equal(results.read(folder), new)
-
-
-def new_columns(folder):
-    return list(pd.read_parquet(folder / "results.parquet").columns)
+    assert {"embed_dim", "align_fraction"} <= set(results.read(folder, results.CURVES))
