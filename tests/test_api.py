@@ -233,6 +233,7 @@ def examples():
     return names
 
 
+@pytest.mark.slow
 def test_examples_run_as_printed_and_plots_are_matplotlibs(examples, tmp_path):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -250,6 +251,7 @@ def test_examples_run_as_printed_and_plots_are_matplotlibs(examples, tmp_path):
         results.plot("dance")
 
 
+@pytest.mark.slow
 def test_a_report_is_whole_and_goes_to_no_foreign_folder(examples, tmp_path):
     results = examples["results"]
     page = results.report(tmp_path / "mine")
@@ -293,6 +295,7 @@ def python(code):
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_api_is_imported_when_it_is_asked_for():
     code = (
         "import sys, redalign_jax as ra; assert not {'jax', 'numpy'} & set(sys.modules);"
@@ -317,6 +320,7 @@ def test_experiments_have_names():
         config_files.path("nothing")
 
 
+@pytest.mark.slow
 def test_the_console_script_is_python_m():
     """Its function is the one that handles streams; a reader that has gone ends nothing."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -336,6 +340,7 @@ def test_the_console_script_is_python_m():
     assert "standard output cannot be written" in ways[0][1]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(monkeypatch, tmp_path):
     """All its cells in order, on few rows; its cell tagged `sizes` says how many it takes."""
     monkeypatch.chdir(tmp_path)

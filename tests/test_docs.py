@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]
 
 
+@pytest.mark.slow
 def test_the_page_of_fields_is_current():
     command = [sys.executable, "docs/make_config.py"]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -31,12 +31,14 @@ def test_an_old_field_is_one_line_that_names_the_new_one(old):
         configs.check(held)
 
 
+@pytest.mark.slow
 def test_an_old_flag_is_one_line_that_names_the_new_one(tmp_path):
     flags = ("--config=mfeat", "--config.hyper.debias=1", f"--workdir={tmp_path / 'w'}")
     refused(command(*flags), "hyper.debias; it is called hyper.false_negative_weight now")
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_a_workdir_written_by_old_names_is_reported(tmp_path):
     settings = [s for f in (0.5, 1.0) for s in tables.symmetric(0, 1, align_fraction=f)]
     new = tables.table([{"embed_dim": size} for size in (2, 4)], settings=settings)

@@ -73,6 +73,7 @@ def encoder():
     return AlignedEncoder(OWN, OTHER, **SMALL).fit(X, Y)
 
 
+@pytest.mark.slow
 def test_it_reads_its_own_columns_alone(encoder):
     shuffled = X.copy()
     shuffled[:, OTHER] = RNG.permutation(shuffled[:, OTHER])
@@ -85,6 +86,7 @@ def test_it_reads_its_own_columns_alone(encoder):
     np.testing.assert_array_equal(again.transform(X), z)
 
 
+@pytest.mark.slow
 def test_without_strength_it_is_trained_alone(encoder):
     """With a partner at λ = 0 as without one, and not as at λ > 0."""
     alone = AlignedEncoder(OWN, **SMALL).fit(X, Y).transform(X)
@@ -95,6 +97,7 @@ def test_without_strength_it_is_trained_alone(encoder):
     np.testing.assert_allclose(pulled, nothing, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_columns_by_slice_number_mask_or_name(encoder):
     frame = pd.DataFrame(X, columns=[f"a{k}" for k in range(5)] + [f"b{k}" for k in range(4)])
     mask = np.arange(9) < 5
@@ -135,6 +138,7 @@ def test_a_parameter_that_cannot_be_used_is_one_line(change, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_regressor_predicts_in_the_units_of_y():
     """Its score is R²; other units of y change the predictions' units and nothing else."""
     y = 7000 + 300 * (SIGNAL @ [1.0, 2.0, 4.0] + 0.1 * RNG.normal(size=150))
@@ -165,6 +169,7 @@ def test_a_target_that_cannot_be_learned_is_one_line():
             AlignedRegressor(OWN, **SMALL).fit(X, y)
 
 
+@pytest.mark.slow
 def test_without_scikit_learn_one_line_names_the_extra():
     code = "import sys; sys.modules['sklearn.base'] = None; import redalign_jax.sklearn"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

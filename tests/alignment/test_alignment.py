@@ -46,6 +46,7 @@ def test_info_nce_and_gradients_match_float64(shape, temperature, seed):
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=roundoff * size)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(SHAPES), st.sampled_from([0.0, 0.4, 1.0]), st.integers(0, 2**31))
 def test_negatives_weigh_what_they_are_worth(shape, false_negative_weight, seed):

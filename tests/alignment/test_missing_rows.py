@@ -136,6 +136,7 @@ def three(seed=0, n=90, classes=4):
     return logits.astype(np.float32), y.astype(np.int32), present
 
 
+@pytest.mark.slow
 def test_a_posterior_learns_from_those_who_have_the_row():
     logits, y, present = three()
     before = posterior.prior(jnp.asarray(y), 4)
@@ -166,6 +167,7 @@ def test_a_posterior_learns_from_those_who_have_the_row():
     assert not g[alone].any() and g[~alone].any(axis=1).all()
 
 
+@pytest.mark.slow
 def test_evidence_is_of_the_rows_that_both_have():
     logits, y, present = three()
     before = posterior.prior(jnp.asarray(y), 4)
@@ -181,6 +183,7 @@ def test_evidence_is_of_the_rows_that_both_have():
     assert (np.asarray(got.gate) > 0).any()
 
 
+@pytest.mark.slow
 def test_evidence_of_a_regression_is_of_the_rows_that_both_have():
     rng = np.random.default_rng(1)
     y = rng.normal(size=90).astype(np.float32)

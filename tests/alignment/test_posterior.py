@@ -64,6 +64,7 @@ def views(n, classes, modalities, seed, noise=1.0, skew=1.0):
     return y.astype(np.int32), -squares / 2 + np.log(pi)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from([(61, 3, 2), (80, 4, 3)]),
@@ -260,6 +261,7 @@ def test_scarce_validation_leaves_the_encoders_alone(classes):
     assert not found.gate.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [4, 0])
 def test_vmapped_runs_and_extreme_outputs_stay_finite(classes):
     y, outputs = views(40, 4, 2, 3) if classes else gaussians(40, 2, 3)
@@ -284,6 +286,7 @@ def test_prior_counts_half_an_example_of_every_class():
     np.testing.assert_allclose(np.exp(got), np.array([2.5, 0.5, 1.5, 0.5]) / 5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_nothing_reaches_the_others_from_an_encoder_that_is_not_finite():
     y, outputs = views(80, 4, 3, 5)
     before = posterior.prior(jnp.asarray(y), 4)
@@ -323,6 +326,7 @@ def independent_views(valid=100, seed=0):
     return Data(split(240, 40), split(valid, valid), split(30, 30))
 
 
+@pytest.mark.slow
 def test_strength_zero_is_training_alone_and_its_partner_learns():
     d = independent_views()
     fast = {"learning_rate": 1e-2}
@@ -347,6 +351,7 @@ def nll_of(state, d, m):
     return nll64(np.float64(heads(model(), params, d.valid)[m]), d.valid.y).mean()
 
 
+@pytest.mark.slow
 def test_a_validation_split_of_ten_does_no_harm():
     d = independent_views(valid=10)
     _, aligned = trained(model(objective="posterior"), hyper([1.0, 1.0]), d)

@@ -22,6 +22,7 @@ def relation(found, outcome, predictor="shared_fraction"):
     return row
 
 
+@pytest.mark.slow
 def test_a_planted_law_is_found_and_a_broken_one_is_not():
     fractions = planted.spread(9)
     (found,) = across.laws(planted.results(fractions))
@@ -45,6 +46,7 @@ def test_a_planted_law_is_found_and_a_broken_one_is_not():
     assert excluded <= 2
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_law_of_many_tasks():
     """Where noise in λ* is small; the truth is the correlation over 4,000 encoders."""
     rng = np.random.default_rng(1)

@@ -64,6 +64,7 @@ def test_of_equals_the_weakest_is_chosen_and_never_one_that_diverged():
     assert np.isnan(one["change_low"].item())
 
 
+@pytest.mark.slow
 def test_where_nothing_changes_no_interval_excludes_0():
     """Validation and test scores of a run share its luck: the worst case for a choice by one."""
     rng = np.random.default_rng(2)

@@ -76,6 +76,7 @@ def test_what_is_loaded_is_what_was_saved(names, tmp_path):
     assert len(list((tmp_path / "m").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_another_process_embeds_the_same_bits(saved, tmp_path):
     x = fitted.rows("numbers")
     np.save(tmp_path / "x.npy", x)
@@ -253,6 +254,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
+@pytest.mark.slow
 def test_stablehlo_runs_where_redalign_is_not(tmp_path):
     """Any number of rows in the user's units; levels, texts and sequences too."""
     model = fitted.model("numbers", "counts", "levels", "words", "sounds")

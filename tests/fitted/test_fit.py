@@ -54,6 +54,7 @@ def model(home):
     return fit(home)
 
 
+@pytest.mark.slow
 def test_it_is_as_accurate_as_the_sweeps_run_of_the_same_setting_and_seed(model):
     """Every seed's test and validation score; and the kept one's from raw rows, class by class."""
     swept = ra.sweep(data(), strength=[0, LAMBDA], seeds=3, **SMALL)
@@ -77,6 +78,7 @@ def test_it_is_as_accurate_as_the_sweeps_run_of_the_same_setting_and_seed(model)
     assert {row["step"] for row in model.about["encoders"].values()} != {40}  # some stopped early
 
 
+@pytest.mark.slow
 def test_a_fit_has_no_report_and_one_line_says_so(home, model, tmp_path):
     """Also where its one strength is 0, of which a page could be drawn that compares nothing."""
     alone = tmp_path / "alone"
@@ -90,6 +92,7 @@ def test_a_fit_has_no_report_and_one_line_says_so(home, model, tmp_path):
     refused(command("--job=report", f"--workdir={home}"), f"{home} holds a fit")
 
 
+@pytest.mark.slow
 def test_a_fit_writes_event_files(home, model, tmp_path):
     """A folder per seed; those of a fit that has ended are written from its tables."""
     folder = tmp_path / "copy"
@@ -118,6 +121,7 @@ def test_the_best_seed_is_that_of_all_its_encoders_together():
         train._best(np.array([[lost, 0.5], [0.5, lost]]))
 
 
+@pytest.mark.slow
 def test_the_summary_says_the_spread(model):
     said = train.summary(model).splitlines()
     assert said[0] == "strength 2 for a, 0.5 for b"
@@ -127,6 +131,7 @@ def test_the_summary_says_the_spread(model):
     assert f"(seeds {low:.1f} % to {high:.1f} %), stopped at step {row['step']}" in said[2]
 
 
+@pytest.mark.slow
 def test_a_finished_one_is_read_and_another_setting_refused(model, home, monkeypatch):
     monkeypatch.setattr(block, "advance", None)
     assert repr(fit(home)) == repr(model)
@@ -186,6 +191,7 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_stopped_before_the_model_is_written_nothing_is_trained_again(tmp_path, model, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(files, "save", interrupted)
@@ -196,6 +202,7 @@ def test_stopped_before_the_model_is_written_nothing_is_trained_again(tmp_path, 
     np.testing.assert_array_equal(fit(tmp_path).embed("a", X["a"]), model.embed("a", X["a"]))
 
 
+@pytest.mark.slow
 def test_results_without_encoders_are_one_line(tmp_path, monkeypatch):
     fit(tmp_path)
     for path in (tmp_path / "model").iterdir():
@@ -204,6 +211,7 @@ def test_results_without_encoders_are_one_line(tmp_path, monkeypatch):
         fit(tmp_path)
 
 
+@pytest.mark.slow
 def test_sigterm_says_that_all_is_saved(tmp_path, monkeypatch):
     advance = block.advance
 
@@ -281,6 +289,7 @@ def test_a_setting_that_is_none_is_one_line(setting, fields, message, tmp_path):
     assert "\n" not in str(error.value) and not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_regression_with_missing_labels_keeps_its_units(tmp_path):
     y = 1e4 + 300 * (X["b"] @ [1.0, -1, 2, 0.5])
     y[::7] = np.nan

@@ -58,6 +58,7 @@ def test_a_regression_answers_in_the_users_units():
         model.predict_proba("numbers", x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", fitted.KINDS)
 def test_any_number_of_rows_at_a_time_gives_the_same(name, monkeypatch):
     """One by one, in batches that memory cuts, all at once, and none."""

@@ -27,6 +27,7 @@ from redalign_jax.training.start import start
 from redalign_jax.training.validate import heads
 
 
+@pytest.mark.slow
 @given(n=st.integers(3, 40), seed=st.integers(0, 2**31))
 @settings(max_examples=30, deadline=None)
 def test_a_regression_with_labels_that_are_zero(n, seed):
@@ -107,6 +108,7 @@ IMAGES = RNG.integers(0, 256, (40, 8, 8, 1)).astype(np.uint8)
 STEPS = RNG.standard_normal((40, 4, 3)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("x", "modules", "choices"),
     [
@@ -170,6 +172,7 @@ def test_similarity_is_of_drawn_rows():
     assert abs(np.mean(drawn) - 499.5) < 4 * 289 / np.sqrt(2000)
 
 
+@pytest.mark.slow
 def test_the_units_of_a_regression_change_nothing_but_the_units():
     units = [(1, 0), (1e-9, 0), (1e9, 0), (1e5, 3e5), (1, 300), (1e-9, -1e-6), (10, 1.7e9)]
     rng = np.random.default_rng(0)

@@ -65,6 +65,7 @@ def test_ridge_is_scikit_learns():
     np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_vmapped_over_devices_and_runs_it_ends():
     """Batched factorisations once hung the CPU's thread pool."""
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("runs",))

@@ -105,6 +105,7 @@ def test_independent_parts_add_up(seed, shape_p, shape_q):
     np.testing.assert_allclose(atoms(decompose(both)), total, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "alpha"),
     [((2, 2, 2), 0.3), ((3, 8, 5), 1.0), ((8, 6, 8), 0.3), ((8, 8, 8), 1.0), ((20, 20, 10), 1.0)],
@@ -211,6 +212,7 @@ def test_second_derivatives_are_refused():
         jax.hessian(lambda p: pid.decompose(p).redundancy)(p)
 
 
+@pytest.mark.slow
 def test_batches_and_transformations_equal_the_loop():
     # float64 inside someone else's float32 program, and back.
     assert not jax.config.jax_enable_x64

@@ -7,6 +7,8 @@ import pytest
 from redalign_jax import pid
 from redalign_jax.pid import crossfit, wide
 
+pytestmark = pytest.mark.slow
+
 FAST = {"folds": 3, "ensemble_size": 1, "hidden_sizes": (16,), "steps": 60, "n_resamples": 0}
 KEY = jax.random.key(0)
 D = wide.WIDE + 76

@@ -69,7 +69,15 @@ class Page(HTMLParser):
             self.tables[-1][-1][-1] += data
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "many strengths"])
+def some_slow(kinds, fast):
+    """Parameters of which these few belong to the fast tier."""
+    return [k if k in fast else pytest.param(k, marks=pytest.mark.slow) for k in kinds]
+
+
+WHOLE = some_slow([kind for kind in KINDS if kind != "many strengths"], ("arrays", "one seed"))
+
+
+@pytest.mark.parametrize("kind", WHOLE)
 def test_any_results_get_a_whole_page(kind, tmp_path):
     results = KINDS[kind]()
     curves = learning(results) if kind in ("redundancy", "arrays", "all diverged") else None
@@ -106,6 +114,7 @@ def test_any_results_get_a_whole_page(kind, tmp_path):
             assert name in shown.text
 
 
+@pytest.mark.slow
 def test_redrawing_gives_the_same_bytes(tmp_path):
     results = table()
     for folder in ("first", "second"):
@@ -157,6 +166,7 @@ def test_headline_says_what_is_so():
     )
 
 
+@pytest.mark.slow
 def test_the_answer_comes_first_and_is_one_list_for_page_terminal_and_summary(tmp_path):
     """What validation data choose leads; what only the last test scores show is hindsight."""
     results = table(seeds=8, early=lambda task, encoder, _: 0.02 * (encoder == "a"))
@@ -255,6 +265,7 @@ def test_main_figure_draws_paired_changes_from_zero():
     assert {"R = 0", "R = 2", "R = 4", "R = 8"} <= set(names)
 
 
+@pytest.mark.slow
 def test_the_law_is_told_and_drawn_as_it_was_found(tmp_path):
     results = planted.results(planted.spread(6), seeds=4).assign(resplit=0.0)  # fresh draws
     summary = report.make(write(tmp_path / "w", results))
@@ -286,7 +297,10 @@ def test_the_law_is_told_and_drawn_as_it_was_found(tmp_path):
 
 @pytest.mark.parametrize(
     "kind",
-    ["many strengths", "redundancy", "several axes", "nasty names", "law", "law of two axes"],
+    some_slow(
+        ["many strengths", "redundancy", "several axes", "nasty names", "law", "law of two axes"],
+        ("nasty names",),
+    ),
 )
 @pytest.mark.parametrize("width", [render.WIDE, render.NARROW])
 def test_text_of_figures_is_legible(kind, width):
@@ -346,6 +360,7 @@ def test_what_diverged_stays_in_the_table_and_encoders_are_judged_by_their_own_s
     assert alone[unknown].isna().all(axis=None)
 
 
+@pytest.mark.slow
 def test_the_page_says_what_its_intervals_speak_of(tmp_path):
     """Seeds that draw rows, split the same rows, share a test split; old tables by their config."""
     results = table(seeds=6)
@@ -378,6 +393,7 @@ def test_the_page_says_what_its_intervals_speak_of(tmp_path):
         assert row["change_at_max"] - row["change_at_max_low"] == pytest.approx(halves[name])
 
 
+@pytest.mark.slow
 def test_no_cause_is_read_from_two_levels(tmp_path):
     """A gain at the last step and none stopped early is told as two sights, not as a reason."""
     report.make(write(tmp_path / "w", KINDS["redundancy"]()))

@@ -128,6 +128,7 @@ def test_without_the_extra_one_line_names_it_before_anything_is_trained(tmp_path
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_leaves_event_files_where_they_are_asked_for(tmp_path):
     small = {"train__steps": 4, "train__evaluations": 2, "encoder__embed_dim": 4}
     rng = np.random.default_rng(0)

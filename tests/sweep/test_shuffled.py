@@ -9,6 +9,8 @@ from redalign_jax import report, sweep
 from redalign_jax.analysis import shuffled
 from redalign_jax.sweep import grid
 
+pytestmark = pytest.mark.slow
+
 CHANGES = {
     "data__redundancy": (0,),
     "data__valid": 200,

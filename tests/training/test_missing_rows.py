@@ -79,6 +79,7 @@ def equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_what_a_missing_row_holds_is_nothing(objective):
     m, h = spec(objective), hyper([2.0, 1.0])
@@ -93,6 +94,7 @@ def test_what_a_missing_row_holds_is_nothing(objective):
         equal(measured(m, h, filled(d, np.nan), want[0]), known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_missing_row_feels_no_alignment_and_others_do(objective):
     m = spec(objective, ("a", "b", "c"))
@@ -146,6 +148,7 @@ def test_an_encoder_alone_is_trained_on_its_own_rows():
         assert got[subject, metric] == pytest.approx(float(value), rel=1e-3, abs=1e-4), metric
 
 
+@pytest.mark.slow
 def test_an_encoder_that_has_all_rows_does_not_notice():
     d = data()
     whole = Data(*(part._replace(present=None) for part in d[:3]))
@@ -155,6 +158,7 @@ def test_an_encoder_that_has_all_rows_does_not_notice():
     assert np.abs(some.task_loss[:, 1] - every.task_loss[:, 1]).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["info_nce", "posterior"])
 def test_a_mask_of_all_rows_is_none(objective):
     d, m, h = data(share=1.1), spec(objective), hyper([2.0, 1.0])
@@ -169,6 +173,7 @@ def test_a_mask_of_all_rows_is_none(objective):
             assert value == pytest.approx(float(wanted[key]), rel=1e-4, abs=1e-4), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_modalities_that_never_meet_are_trained_alone(objective):
     def apart(part):
@@ -219,6 +224,7 @@ def test_shuffled_partners_take_their_masks_along():
     np.testing.assert_allclose(got[0], run(m, h, there)[1].alignment_loss[0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_pairs_are_compared_on_the_rows_that_both_have():
     d, m, h = data(), spec("info_nce"), hyper([2.0, 1.0])
     state, _ = run(m, h, d)

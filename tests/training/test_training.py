@@ -20,6 +20,7 @@ from redalign_jax.training.model import alignment_losses, embed, init
 from redalign_jax.training.start import start
 
 STEPS = 50
+OTHERS = ((90, "info_nce"), (40, "siglip"), (90, "vicreg"))
 
 
 def data(labels=40, pairs=90, modalities=2, seed=0):
@@ -49,7 +50,11 @@ def run(m, h, d, steps=STEPS):
 
 
 @pytest.mark.parametrize(
-    ("labels", "objective"), [(40, "info_nce"), (90, "info_nce"), (40, "siglip"), (90, "vicreg")]
+    ("labels", "objective"),
+    [
+        (40, "info_nce"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in OTHERS),
+    ],
 )
 def test_strength_zero_is_training_alone(labels, objective):
     d = data(labels)
@@ -60,6 +65,7 @@ def test_strength_zero_is_training_alone(labels, objective):
     assert np.abs(both.task_loss[:, 0] - free.task_loss[:, 0]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_place_and_partners_do_not_change_an_encoder_alone():
     d = data(modalities=3)
     _, three = run(model(("a", "b", "c")), hyper([0.0, 0.0, 0.0]), d)
@@ -125,6 +131,7 @@ def test_alignment_ends_when_it_is_told():
     assert np.abs(on.task_loss[last + 5 :] - whole.task_loss[last + 5 :]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_a_learned_temperature_starts_where_told_and_moves():
     d, m = data(), model(learned_temperature=True, bounded=False)
     state, _ = run(m, hyper([1.0, 1.0], temperature=2.0), d)
@@ -158,6 +165,7 @@ def test_a_run_that_diverges_stops_and_says_so():
     assert not fine.diverged.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("encoder", "x"),
     [
@@ -189,6 +197,7 @@ def spoilt(d, rows=slice(None), value=1e30):
     return d._replace(train=d.train._replace(x=(x, *d.train.x[1:])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "projector", "debiased"),
     [
@@ -215,6 +224,7 @@ def test_partners_of_an_encoder_that_diverges_go_on(objective, projector, debias
     assert np.isnan(curve.alignment_loss[:, :2]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [1e6, 1e30])
 def test_one_that_diverges_on_the_way_leaves_the_other_as_it_was(value):
     d, m = data(labels=40), model()
@@ -225,6 +235,7 @@ def test_one_that_diverges_on_the_way_leaves_the_other_as_it_was(value):
     np.testing.assert_allclose(bad.params[own], good.params[own], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_alignment_that_is_not_finite_stops_whom_it_moves():
     """Nothing is wrong with either encoder: the temperature is."""
     d, m = data(), model(bounded=False)
@@ -234,6 +245,7 @@ def test_alignment_that_is_not_finite_stops_whom_it_moves():
     np.testing.assert_allclose(curve.task_loss[:, 1], alone.task_loss[:, 0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_regression_learns_and_keeps_its_best():
     rng = np.random.default_rng(0)
 

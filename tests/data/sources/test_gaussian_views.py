@@ -99,6 +99,7 @@ def test_impossible(changes):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_sweep_has_the_exact_columns(tmp_path):
     settings = base(views.defaults())
     settings.data.shared, settings.data.labels = (0.2, 0.8), (32,)

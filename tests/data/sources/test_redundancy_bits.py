@@ -114,6 +114,7 @@ def information(p):
     return np.log(4) + np.mean(np.sum(y * np.log(np.maximum(y, 1e-300)), axis=1))
 
 
+@pytest.mark.slow
 def test_redundancy_in_nats_cannot_fall_and_is_all_there_is_at_eight():
     for seed in range(3):
         found = [exact(r, 0.05, seed) for r in (0, 1, 2, 3, 8)]
