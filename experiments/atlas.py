@@ -43,7 +43,6 @@ STRENGTHS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 POSTERIOR = "posterior"
 MOMENTS = {"early": "early_", "last": ""}
 MORE, ROWS_FOR_MORE = 400, 750  # labels, and the rows that leave 400 of them for training
-RESAMPLES = 4
 
 
 def sections(name: str, folder: Path, runs: Path) -> tuple[ConfigDict, ConfigDict]:
@@ -167,8 +166,7 @@ def of_decomposition(table: pd.DataFrame) -> pd.DataFrame:
             one |= {"redundancy_fraction": row["redundancy_fraction"]}
             one |= {"own_information": row[f"information_{own}"]}
             one |= {"partner_information": row[f"information_{other}"]}
-            for end in ("", "_low", "_high"):
-                one[f"shared_fraction{end}"] = row[f"shared_fraction_{own}{end}"]
+            one |= {"shared_fraction": row[f"shared_fraction_{own}"]}
             found.append(one)
     return pd.DataFrame(found)
 
@@ -180,7 +178,7 @@ def run(name: str, folder: Path, runs: Path, seeds: int) -> pd.DataFrame:
     sweep.run(config, runs / name, False)
     rows = of_sweep(name, runs / name, config)
     of_all = configs.base(whole)
-    of_all.decompose.n_resamples = RESAMPLES
+    of_all.decompose.n_resamples = 0
     try:
         told = decomposition.run(of_all, runs / f"{name}.decomposition", False)
     except UserError as error:

@@ -24,15 +24,6 @@ MOST = 10_000_000  # runs of a grid; their places alone take a gigabyte
 BALANCED_OBJECTIVE = "posterior"
 BALANCED = {"strength": 1.0, "align_fraction": 1.0, "false_negative_weight": 0.0}
 
-# What a pilot for advice tries: aligned hard and softly (τ = 1) for half of training, encoders
-# share what they can; pairs of one class are no negatives; then each is let go.
-ADVISED = {
-    "strength": 16.0,
-    "temperature": 1.0,
-    "align_fraction": 0.5,
-    "false_negative_weight": 1.0,
-}
-
 
 class Experiment(ConfigDict):
     """A ConfigDict that takes a single value where a tuple is meant, and numpy's numbers."""

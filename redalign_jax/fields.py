@@ -165,9 +165,9 @@ FIELDS: dict[str, dict[str, Field]] = {
         "tensorboard": _flag("learning curves and hparams as event files"),
         "profile": _whole((), "numbers of the segments to profile, from 0", 0, empty=True),
     },
-    "advise": {"minutes": _number(2.0, "for the pilot's training", above=True)},
+    "advise": {"minutes": _number(2.0, "for everything, compilation included", above=True)},
     "advice": {
-        "": _text("", "an advice.json, whose strengths and schedule a sweep then takes"),
+        "": _text("", "an advice.json, whose objective and strengths a sweep or a fit then takes"),
     },
 }
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from helpers import tables
 from helpers.commands import ROOT
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
@@ -265,30 +266,22 @@ def test_a_report_is_whole_and_goes_to_no_foreign_folder(examples, tmp_path):
 
 
 def test_an_advice_says_all_that_is_needed_to_follow_it():
-    row = {"verdict": "align", "strength": 16.0, "strength_interval": [2.0, 32.0]}
-    row |= {"expected_gain": 0.031, "expected_gain_interval": [0.01, 0.052], "reasons": ["r"]}
-    alone = {"verdict": "do not align", "strength": 0.0, "reasons": ["It did worse: −2."]}
-    hyper = {
-        "temperature": [1.0],
-        "align_fraction": [0.5],
-        "false_negative_weight": [1.0],
-        "strength": [[0, 0]],
-    }
-    found = {"encoders": {"a": row, "b": alone}, "pilot": {"metric": "accuracy"}}
-    said = explain.text(found | {"config": {"hyper": hyper}}).splitlines()
-    assert said == [
-        "a: align, λ = 16 (2 to 32 do not differ clearly); expected change +3.1 points of accuracy "
-        "(95 % interval +1.0 to +5.2)",
-        "b: do not align, λ = 0. It did worse: −2.",
-        "schedule: alignment is on for the first 50% of training, then off "
-        "(hyper.align_fraction=0.5)",
-        "temperature: 1 (hyper.temperature)",
-        "negatives: pairs that share their label are not pushed apart "
-        "(hyper.false_negative_weight=1)",
+    found = tables.advised()
+    assert explain.text(found).splitlines() == [
+        "vision: align posteriors, λ = 1; expected change +3.0 [+1.0, +5.0] points of accuracy "
+        "(hangs on other datasets)",
+        "text: cannot tell, λ = 0; posterior would change it by +1.0 [-1.0, +3.0] points of "
+        "accuracy, that is not enough to tell; about 60 more labels would",
+        "audio: leave alone, λ = 0; posterior would change it by -1.0 [-3.0, +1.0] points of "
+        "accuracy",
+        "what to do: objective posterior, constant strength λ = 1 for vision, 0 for text, 0 for "
+        "audio",
     ]
-    found["encoders"].pop("a")
-    said = explain.text(found | {"config": {"hyper": hyper}})
-    assert said.endswith("train without alignment, λ = 0") and "temperature" not in said
+    found["config"]["alignment"]["objective"] = "info_nce"
+    assert "objective info_nce, temperature 0.2," in explain.text(found)
+    for row in found["encoders"].values():
+        row["strength"] = 0.0
+    assert explain.text(found).endswith("train without alignment, λ = 0")
 
 
 def python(code):

@@ -1,30 +1,32 @@
 """Advice for one task: should its encoders be aligned, and how strongly?"""
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-import pandas as pd
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
 from redalign_jax import config as configs
 from redalign_jax import rooms
-from redalign_jax.advise import cross_validate, decide, explain
-from redalign_jax.advise.apply import apply, asked
-from redalign_jax.analysis.differences import quality_metric
+from redalign_jax.advise import arms, decide, explain, held_out, prior, summary
+from redalign_jax.advise.apply import apply
 from redalign_jax.data import Load, identity
 from redalign_jax.errors import UserError
 from redalign_jax.pid import decomposition
-from redalign_jax.runtime import claim, workdir
+from redalign_jax.runtime import claim, preemption, workdir
 from redalign_jax.runtime.progress import Progress
 from redalign_jax.task import Task
 
 __all__ = ["advise", "apply"]
 
-FEWEST = 5  # labelled examples in a fold, which needs 2 groups of them
+INFORMATION = 0.25  # of the minutes, at most, for the decomposition
+FEWEST_RESAMPLES = 2
+RESERVE = 2.0  # seconds, for what comes after the trials
+REPEATS = 8  # of the cross-validation, at most
 
 
 def _task(config: ConfigDict, load: Load | None) -> Task:
@@ -48,11 +50,12 @@ def advise(
     progress: bool | None = None,
     load: Load | None = None,
 ) -> dict[str, Any]:
-    """Advice from the labelled training examples alone; validation and test splits stay unseen.
+    """Advice from the labelled training examples; the test split stays unseen.
 
-    The information in the pairs is estimated, the balanced mechanism is cross-validated at several
-    strengths for `config.advise.minutes`, and each encoder gets a verdict. Writes `config.json` and
-    `advice.json` into the workdir.
+    The information in the pairs is estimated; training alone, the posterior mechanism and contrast
+    are cross-validated until `config.advise.minutes` are over or every verdict is known, and each
+    encoder gets one, see `decide.verdict`. Writes `config.json` and `advice.json` into the workdir.
+    Ctrl-C or SIGTERM ends the trials, and the advice is that of what is done.
 
     Args:
       config: an experiment on one task.
@@ -61,164 +64,114 @@ def advise(
       load: makes the task, as of `config.points`.
 
     Returns:
-      {"encoders": {name: {"verdict": "align" | "do not align" | "undecided", "strength",
-      "strength_interval", "expected_gain", "expected_gain_interval", "reasons"}},
-      "pid": one entry per pair, "pilot": what was tried, "config": what `--config.advice` reads}.
-      Only "align" has a strength above 0 and an expected gain: against no alignment, in the units
-      of the metric, positive is better, its interval one that holds for all encoders together.
-      What the trials measured, whatever the verdict, is `measured` of the pilot.
+      {"encoders": {name: {"verdict", "arm", "strength", "expected_change",
+      "expected_change_interval" (mean, low, high), "regret", "hangs_on_prior", "labels_needed",
+      "reasons"}}, "pid": one entry per pair, "trials": what was tried, "config": what
+      `--config.advice` reads}. Changes are points, see `decide`.
 
     Raises:
       UserError: a config, data or workdir that cannot be used.
+      Stopped: it was asked to stop before a round of trials had ended.
     """
+    began = time.monotonic()
     folder = Path(folder)
     config = configs.check(config)
     with identity.recorded() as content:
         task = _task(config, load)
         identity.check_new({}, {}, task)
-    with workdir.held(folder):
+    with workdir.held(folder), preemption.listening() as asked_to_stop:
         about = claim.admit(folder, config, content, "advise")
-        found = _found(config, task, progress)
+        found = _found(config, task, progress, began, asked_to_stop)
         claim.write(folder, about)
         workdir.write_json(folder / "advice.json", found)
     return found
 
 
-def _found(config: ConfigDict, task: Task, progress: bool | None) -> dict[str, Any]:
-    information = _information(task, config, progress)
-    own = cross_validate.configured(config, task)
-    table, choice, intervals = None, None, {}
-    if min(len(task.train.y) // FEWEST, cross_validate.units(task) // 2) >= cross_validate.FOLDS:
-        table = cross_validate.run(
-            own, task, config.advise.minutes, config.sweep.first_seed, progress
+def _found(
+    config: ConfigDict,
+    task: Task,
+    progress: bool | None,
+    began: float,
+    asked_to_stop: Callable[[], bool],
+) -> dict[str, Any]:
+    seconds = 60 * config.advise.minutes
+    information = _information(task, config, progress, INFORMATION * seconds)
+    every = [arm.name for arm in arms.of(config)][1:]
+    posterior = every.index(arms.POSTERIOR)
+    trials, known, choice, every_evidence = None, None, None, []
+    if held_out.enough(task):
+        rounds = held_out.run(
+            arms.contrastive(config),
+            task,
+            began + seconds - RESERVE,
+            config.sweep.first_seed,
+            REPEATS,
+            asked_to_stop,
+            progress,
         )
-        metric, _ = quality_metric(table)
-        gains = cross_validate.gains(table, metric)
-        units = cross_validate.units(task)
-        # judged on the scale of training: an error's units must not decide
-        unit = task.target_scale
-        gains = {name: of_encoder / unit for name, of_encoder in gains.items()}
-        judged = units - units % cross_validate.FOLDS
-        choice = _times(decide.choose(gains, task.modalities, judged), unit)
-        intervals = _intervals(gains, judged, unit)
+        group = None if task.groups is None else task.groups[0][: len(task.train.y)]
+        for trials in rounds:
+            known = prior.of(config, task, trials, information)
+            every_evidence = [
+                decide.evidence(trials.scores[:, m], group) for m in range(len(task.modalities))
+            ]
+            priors = known or [None] * len(every_evidence)
+            early = decide.verdicts(every_evidence, priors, posterior, decide.EARLY)
+            if all(one.verdict != decide.OPEN for one in early[1]):
+                break
+        if trials is None and asked_to_stop():
+            raise preemption.Stopped("stopped before the first round of trials had ended")
+        if trials is not None:
+            choice = decide.verdicts(every_evidence, priors, posterior)
+    said = summary.of(config, task, trials, every_evidence, known, every)
+    encoders = {}
+    for m, name in enumerate(task.modalities):
+        encoders[name] = summary.encoder(config, task, choice, m, every)
+        encoders[name]["reasons"] = explain.of(name, encoders[name], said, information)
     return {
-        "encoders": {
-            name: _encoder(task, choice, k, information) for k, name in enumerate(task.modalities)
-        },
+        "encoders": encoders,
         "pid": information,
-        "pilot": _pilot(task, table, choice, intervals),
-        "config": _config(own, task, choice),
+        "trials": said | {"seconds": time.monotonic() - began},
+        "config": summary.advised(config, task, encoders, choice),
     }
 
 
-def _times(choice: decide.Choice, unit: float) -> decide.Choice:
-    """`choice` with its gains in the user's units."""
+def _information(
+    task: Task, config: ConfigDict, progress: bool | None, seconds: float
+) -> list[dict[str, Any]]:
+    """Decompositions of the labelled training examples; empty where they are too few.
 
-    def times(found: decide.Estimate | None) -> decide.Estimate | None:
-        return found and decide.Estimate(*(value * unit for value in found))
-
-    return choice._replace(gains=[times(gain) for gain in choice.gains])
-
-
-def _intervals(
-    gains: dict[str, pd.DataFrame], examples: int, unit: float
-) -> dict[str, list[list[float] | None]]:
-    """Of every trial's mean gain, in the user's units; all of them hold together."""
-    trials = sum(of_encoder.shape[1] - 1 for of_encoder in gains.values())  # not of λ = 0
-
-    def ends(changes: np.ndarray) -> list[float] | None:
-        if not changes.any():  # no alignment, compared with itself
-            return [0.0, 0.0]
-        found = decide.estimate(changes, examples, trials)
-        return _finite((found.low * unit, found.high * unit))
-
-    return {
-        name: [ends(changes) for changes in of_encoder.to_numpy(float).T]
-        for name, of_encoder in gains.items()
-    }
-
-
-def _information(task: Task, config: ConfigDict, progress: bool | None) -> list[dict[str, Any]]:
-    """Decompositions of the labelled training examples; empty where they are too few."""
+    Intervals only if a first estimate says that they, too, end in `seconds`.
+    """
     y = task.train.y
     x = tuple(m[: len(y)] for m in task.train.x)
     group = None if task.groups is None else task.groups[0][: len(y)]
     present = task.train.present
     present = None if present is None else present[:, : len(y)]
     key = jax.random.key(config.sweep.first_seed)
-    try:
-        options = config.decompose.to_dict()
-        total, count = decomposition.work(len(x), present is not None, options)
-        what = "classifiers for the information"
-        shown = Progress(total, count, progress, what=what)
+
+    def estimated(resamples: int) -> list[dict[str, Any]]:
+        own = ConfigDict(config.decompose.to_dict() | {"n_resamples": resamples})
+        work = decomposition.work(len(x), present is not None, own.to_dict())
+        shown = Progress(*work, progress, what="classifiers for the information")
         with threadpool_limits(1, user_api="blas"), shown:
-            rows = decomposition.estimates(
-                task.modalities, x, y, key, config.decompose, group, shown.advance, present
+            return decomposition.estimates(
+                task.modalities, x, y, key, own, group, shown.advance, present
             )
+
+    began = time.monotonic()
+    most = config.decompose.n_resamples
+    try:
+        rows = estimated(0)
+        took = time.monotonic() - began
+        fits = min(most, int((seconds - took) / took) - 1)
+        if fits >= FEWEST_RESAMPLES:
+            rows = estimated(fits)
     except UserError as error:
         logging.warning("the information cannot be estimated: %s", error)
         return []
     # NaN, a share of nothing, is no JSON
     return [{k: None if v != v else v for k, v in row.items()} for row in rows]
-
-
-def _finite(values: tuple[float, ...]) -> list[float] | None:
-    return [float(v) for v in values] if np.all(np.isfinite(values)) else None
-
-
-def _encoder(
-    task: Task, choice: decide.Choice | None, k: int, information: list[dict[str, Any]]
-) -> dict[str, Any]:
-    verdict = choice.verdicts[k] if choice else decide.UNDECIDED
-    found = {
-        "verdict": verdict,
-        "strength": float(choice.strengths[k]) if choice else 0.0,
-        "strength_interval": None,
-        "expected_gain": None,
-        "expected_gain_interval": None,
-        "reasons": explain.of(task, choice, k, information),
-    }
-    if verdict == decide.ALIGN:
-        gain = choice.gains[k]
-        found["strength_interval"] = [float(v) for v in choice.intervals[k]]
-        found["expected_gain"] = gain.mean
-        found["expected_gain_interval"] = [gain.low, gain.high]
-    return found
-
-
-def _pilot(
-    task: Task, table: Any, choice: decide.Choice | None, intervals: dict[str, Any]
-) -> dict[str, Any]:
-    if table is None:
-        return {"folds": 0, "labelled": len(task.train.y)}
-    metric, _ = quality_metric(table)
-    gains = cross_validate.gains(table, metric)
-    trainings = table[["fold", "seed"]].drop_duplicates()
-    return {
-        "metric": metric,
-        "labelled": len(task.train.y),
-        "folds": int(trainings["fold"].nunique()),
-        "trainings": len(trainings) * len(cross_validate.candidates(task.modalities)),
-        "candidates": [list(s) for s in cross_validate.candidates(task.modalities)],
-        "gains": {
-            name: [None if np.isnan(v) else float(v) for v in gains[name].mean(skipna=False)]
-            for name in task.modalities
-        },
-        "measured": {
-            name: _finite((gain.mean, gain.low, gain.high))
-            for name, gain in zip(task.modalities, choice.gains, strict=True)
-        },
-        "gain_intervals": {name: intervals[name] for name in task.modalities},
-    }
-
-
-def _config(own: ConfigDict, task: Task, choice: decide.Choice | None) -> dict[str, Any]:
-    """Strength 0, to compare with, and the advised one, with the schedule that goes with it."""
-    nothing = (0.0,) * len(task.modalities)
-    advised = choice.strengths if choice else nothing
-    strengths = [list(s) for s in dict.fromkeys([nothing, advised])]
-    hyper = {name: list(own.hyper[name]) for name in configs.ADVISED if name != "strength"}
-    return {"modalities": asked(own), "hyper": {"strength": strengths, **hyper}}
 
 
 rooms.callable_package(__name__)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from redalign_jax import config as configs
 from redalign_jax import renamed
-from redalign_jax.config import ADVISED
 from redalign_jax.errors import UserError
+from redalign_jax.fields import OBJECTIVES
 
 
 def asked(config: ConfigDict) -> list[str]:
@@ -18,11 +19,11 @@ def asked(config: ConfigDict) -> list[str]:
 
 
 def apply(config: ConfigDict, path: str | Path) -> ConfigDict:
-    """`config` with the hyperparameters that `advice.json` advises, beside strength 0.
+    """`config` with the objective and hyperparameters that `advice.json` advises, and strength 0.
 
     Args:
       config: an experiment on the task that the advice is for.
-      path: of `advice.json`; only numbers of the known fields are taken from it.
+      path: of `advice.json`; only known fields are taken from it.
 
     Raises:
       UserError: it cannot be read, or is not an advice.
@@ -30,8 +31,11 @@ def apply(config: ConfigDict, path: str | Path) -> ConfigDict:
     try:
         found = json.loads(Path(path).read_text())["config"]
         names, hyper = list(found["modalities"]), renamed.config({"hyper": found["hyper"]})["hyper"]
-        strengths = tuple(tuple(float(v) for v in each) for each in hyper["strength"])
-        own = {name: tuple(float(v) for v in hyper[name]) for name in ADVISED if name != "strength"}
+        strengths = tuple(tuple(float(v) for v in each) for each in hyper.pop("strength"))
+        own = {name: tuple(float(v) for v in hyper[name]) for name in hyper if name in config.hyper}
+        objective = found.get("alignment", {}).get("objective", config.alignment.objective)
+        if objective not in OBJECTIVES:
+            raise ValueError(objective)
     except OSError as error:
         raise UserError(f"advice: {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -41,7 +45,10 @@ def apply(config: ConfigDict, path: str | Path) -> ConfigDict:
             f"advice: {path} is for {', '.join(names)}, not for {', '.join(asked(config))}"
         )
     advised = ConfigDict(config.to_dict())
+    advised.sweep.balanced = False  # unless it is what is advised
+    if objective == configs.BALANCED_OBJECTIVE:
+        advised = ConfigDict(configs.mechanism(advised).to_dict())
+    advised.alignment.objective = objective
     for name, values in (own | {"strength": strengths}).items():
         advised.hyper[name] = values
-    advised.sweep.balanced = False  # unless it is what is advised
     return advised

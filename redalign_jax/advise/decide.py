@@ -1,181 +1,182 @@
-"""From cross-validated gains to strengths and verdicts."""
+"""From what was measured, and what is known of other data, to a verdict per encoder.
 
-from collections.abc import Callable, Sequence
-from functools import cache
+Changes are in points: of accuracy, or hundredths of the target's standard deviation by which the
+mean absolute error of a regression shrinks. More is better.
+"""
+
+import math
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from redalign_jax.advise import cross_validate
-from redalign_jax.config import ADVISED
+BAND = 2.0  # points; what is inside makes no difference, and may be missed
+LIKELY = 0.75  # probability of a gain
+LEVEL, EARLY = 0.95, 0.99  # of bounds; of those that end the trials early
+# The spread of differences between examples does not hold how much one training set differs from
+# the next; by so much is a standard error from it too small, see docs/advice.md.
+HETEROGENEITY = 1.2
 
-LEVEL = 0.95
-FEWEST = 5  # folds that can be judged
-ALIGN, ALONE, UNDECIDED = "align", "do not align", "undecided"
-
-
-class Estimate(NamedTuple):
-    """A mean over folds.
-
-    Attributes:
-      mean: of the gain.
-      error: its standard error.
-      low, high: the 95 % interval, of this and its family together.
-    """
-
-    mean: float
-    error: float
-    low: float
-    high: float
+ALIGN_POSTERIORS, ALIGN_CONTRAST = "align posteriors", "align contrastively"
+LEAVE, SAME, OPEN = "leave alone", "makes no difference", "cannot tell"
+DECIDED = (ALIGN_POSTERIORS, ALIGN_CONTRAST, LEAVE, SAME)
+MOST_LABELS = 64  # times as many, for what would settle it
 
 
-@cache
-def _quantile(freedom: int, family: int) -> float:
-    return float(stats.t.ppf(1 - (1 - LEVEL) / (2 * family), freedom))
-
-
-def estimate(changes: np.ndarray, examples: int, family: int = 1) -> Estimate:
-    """Mean of cross-validated gains, with an interval for data not seen.
-
-        s.e.² = (1/K + 1/(K−1)) s² + 2/n²
-
-    s² is the variance over the K folds; 1/(K−1) stands for training sets that overlap (Nadeau and
-    Bengio 2003, Machine Learning 52:239). The last term, one example more won and one more lost,
-    keeps gains of a few examples from looking certain.
-
-    Args:
-      changes: (K,) mean gain of each fold; NaN where a training diverged.
-      examples: n, judged in all folds together; groups, where rows belong together.
-      family: so many intervals are read together; all hold at 95 % (Bonferroni).
-
-    Returns:
-      The estimate, its interval infinite with fewer than `FEWEST` folds or where any diverged.
-    """
-    k = len(changes)
-    mean = float(np.mean(changes))
-    if k < FEWEST or not np.isfinite(mean):
-        return Estimate(mean, np.inf, -np.inf, np.inf)
-    error = float(np.sqrt((1 / k + 1 / (k - 1)) * np.var(changes, ddof=1) + 2 / examples**2))
-    half = _quantile(k - 1, family) * error
-    return Estimate(mean, error, mean - half, mean + half)
-
-
-class Choice(NamedTuple):
-    """What the pilot chose.
+class Normal(NamedTuple):
+    """What is known of the changes that K ways to align make, in points.
 
     Attributes:
-      candidate: number of the strengths in `cross_validate.candidates`.
-      strengths: per encoder; 0 unless its verdict is to align.
-      verdicts: per encoder.
-      gains: per encoder, what was measured: at the choice where it is aligned, else what alignment
-        would have done to it.
-      intervals: per encoder, lowest and highest shared strength that is not clearly worse.
-      diverged: per encoder, folds in which it diverged: without alignment, and aligned.
+      mean: (K,).
+      covariance: (K, K).
     """
 
-    candidate: int
-    strengths: tuple[float, ...]
-    verdicts: list[str]
-    gains: list[Estimate]
-    intervals: list[tuple[float, float]]
-    diverged: list[tuple[int, int]]
+    mean: np.ndarray
+    covariance: np.ndarray
 
 
-def choose(gains: dict[str, pd.DataFrame], modalities: Sequence[str], examples: int) -> Choice:
-    """Strengths and verdicts.
+class Verdict(NamedTuple):
+    """Of one encoder.
 
-    "do not align" needs an interval of the balanced mechanism's gain wholly below 0, "align" one
-    wholly above 0; all else is undecided and stays at strength 0. The intervals hold for all
-    encoders together. Encoders that are not aligned are left alone beside their partners. Where
-    every one is aligned, all share a strength: the mechanism's own, unless another is better by
-    more than a standard error, averaged over encoders.
+    Attributes:
+      verdict: one of the above.
+      arm: the number of the way to align, from 0; −1 for none.
+      change: expected of the way that all encoders share, taken or not, and its 95 % interval.
+      regret: what another choice could bring more, at most, at 95 %.
+      prior: whether the verdict would be another without what is known of other data.
+      settles: how many times as many labelled examples would settle an open verdict; None if
+        none of `MOST_LABELS` times does.
+    """
 
-    The gain of a strength that was chosen among several is that of folds without a part in the
-    choice: it is made again without each fold, which then judges it.
+    verdict: str
+    arm: int
+    change: tuple[float, float, float]
+    regret: float
+    prior: bool = False
+    settles: float | None = None
+
+
+def evidence(scores: np.ndarray, group: np.ndarray | None = None) -> Normal:
+    """Changes measured on held-out examples, paired example by example.
+
+        mean = mean_i d_i,   covariance = 1.2² Σ_g s_g s_gᵀ / n² · G / (G − 1) + 2 (100 / n)² I
+
+    with d_i the difference of example i's scores to those without alignment, s_g the sum over a
+    group of d_i − mean. The last term, one example more won and one more lost, keeps changes of a
+    few examples from looking certain; ways that never differ are known not to.
 
     Args:
-      gains: of `cross_validate.gains`, NaN where one diverged: such strengths are not chosen.
-      modalities: names.
-      examples: labelled examples judged; groups, where rows belong together.
+      scores: (1 + K, n) of every example without alignment and under each way; NaN where it was
+        not judged.
+      group: (n,) numbers of examples that belong together; None if all are by themselves.
     """
-    options = cross_validate.candidates(modalities)
-    shared = [c for c, s in enumerate(options) if len(set(s)) == 1]
-    default = options.index((ADVISED["strength"],) * len(modalities))
-    tables = {name: gains[name].to_numpy(float) for name in modalities}
-    everyone = range(len(modalities))
-
-    def judged(k: int, pick: Callable[[dict[str, np.ndarray]], int]) -> Estimate:
-        own = tables[modalities[k]]
-        held_out = []
-        for f in range(len(own)):
-            others = {name: np.delete(table, f, axis=0) for name, table in tables.items()}
-            held_out.append(own[f, pick(others)])
-        return estimate(np.array(held_out), examples, len(modalities))
-
-    finite = np.all(np.isfinite(sum(tables.values())), axis=0)  # nothing diverged
-
-    def pick_shared(tables: dict[str, np.ndarray]) -> int:
-        able = [c for c in shared if finite[c]]
-        own = default if finite[default] else 0
-        return _shared(sum(tables.values()) / len(tables), examples, able, own)
-
-    hurt = [judged(k, lambda _: default).high < 0 for k in everyone]
-    if any(hurt):
-        chosen = _leaving(hurt, options)
-        at = [default if h else chosen for h in hurt]
-        here = [judged(k, lambda _, c=at[k]: c) for k in everyone]
-    else:
-        chosen = pick_shared(tables)
-        here = [judged(k, pick_shared) for k in everyone]
-    aligned = [here[k].low > 0 and not hurt[k] for k in everyone]
-    if any(aligned) and not all(aligned) and not any(hurt):
-        # their partners stay where they are: what was tried so counts
-        chosen = _leaving([not a for a in aligned], options)
-        again = [judged(k, lambda _: chosen) if aligned[k] else here[k] for k in everyone]
-        aligned = [aligned[k] and again[k].low > 0 for k in everyone]
-        here = again
-    chosen = chosen if any(aligned) else 0
-    return Choice(
-        chosen,
-        tuple(options[chosen][k] if aligned[k] else 0.0 for k in everyone),
-        [ALIGN if aligned[k] else ALONE if hurt[k] else UNDECIDED for k in everyone],
-        here,
-        [_near(tables[name], examples, shared, options) for name in modalities],
-        [
-            (int(np.isnan(table[:, 0]).sum()), int(np.isnan(table[:, default]).sum()))
-            for table in tables.values()
-        ],
-    )
+    here = np.isfinite(scores).all(axis=0)
+    d = 100 * (scores[1:, here] - scores[:1, here])
+    n = d.shape[1]
+    number = np.arange(n) if group is None else np.unique(group[here], return_inverse=True)[1]
+    groups = number.max() + 1
+    mean = d.mean(axis=1)
+    sums = np.zeros((len(d), groups))
+    np.add.at(sums, (slice(None), number), d - mean[:, None])
+    covariance = HETEROGENEITY**2 * (sums @ sums.T) / n**2 * groups / (groups - 1)
+    floor = np.where(np.any(d, axis=1), 2 * (100 / n) ** 2, 1e-6)
+    return Normal(mean, covariance + np.diag(floor))
 
 
-def _leaving(alone: list[bool], options: list[tuple[float, ...]]) -> int:
-    """The trial that left these encoders alone, or as many of them as a trial did."""
-    wanted = tuple(0.0 if a else ADVISED["strength"] for a in alone)
-    first = tuple(0.0 if k == alone.index(True) else ADVISED["strength"] for k in range(len(alone)))
-    return options.index(wanted if wanted in options else first)
+def combined(found: Normal, known: Normal | None) -> Normal:
+    """Evidence and what was known before, as normal distributions."""
+    if known is None:
+        return found
+    gain = known.covariance @ np.linalg.inv(known.covariance + found.covariance)
+    mean = known.mean + gain @ (found.mean - known.mean)
+    covariance = known.covariance - gain @ known.covariance
+    return Normal(mean, (covariance + covariance.T) / 2)
 
 
-def _shared(mean: np.ndarray, examples: int, shared: list[int], default: int) -> int:
-    """The shared strength to take, from (folds, candidates) gains averaged over encoders."""
-    better = []
-    for c in shared:
-        ahead = estimate(mean[:, c] - mean[:, default], examples)
-        if c != default and ahead.mean > ahead.error:
-            better.append(c)
-    return max(better, key=lambda c: mean[:, c].mean(), default=default)
+def choose(each: list[Normal]) -> int:
+    """The one way to align that all encoders share: the largest sum of expected gains."""
+    return int(np.argmax(sum(np.maximum(one.mean, 0) for one in each)))
 
 
-def _near(
-    own: np.ndarray, examples: int, shared: list[int], options: list[tuple[float, ...]]
-) -> tuple[float, float]:
-    """Lowest and highest shared strength that are not clearly worse than the best."""
-    shared = [c for c in shared if np.all(np.isfinite(own[:, c]))] or [0]
-    top = max(shared, key=lambda c: own[:, c].mean())
-    near = [
-        options[c][0]
-        for c in shared
-        if c == top or estimate(own[:, top] - own[:, c], examples).low <= 0
-    ]
-    return min(near), max(near)
+def regret(said: Normal, arm: int, level: float = LEVEL) -> float:
+    """What another choice may bring more than `arm` (−1 for none), at most, one-sided."""
+    count = len(said.mean)
+    z = stats.norm.ppf(level)
+    bound = 0.0
+    own = np.zeros(count)
+    if arm >= 0:
+        own[arm] = 1
+    for other in range(-1, count):
+        if other == arm:
+            continue
+        more = -own
+        if other >= 0:
+            more = more + np.eye(count)[other]
+        spread = math.sqrt(max(more @ said.covariance @ more, 0))
+        bound = max(bound, float(more @ said.mean) + z * spread)
+    return bound
+
+
+def verdict(said: Normal, arm: int, posterior: int, known: bool, level: float = LEVEL) -> Verdict:
+    """The verdict on an encoder, where all encoders share `arm`.
+
+    1. Every way to align changes less than `BAND` at `level`: makes no difference.
+    2. The gain of `arm` is shown: its interval, of all ways together, is above 0. Or it is `LIKELY`
+       by what is known of other data, and none is not better by more than `BAND`: `arm`.
+    3. No way to align is better than none by more than `BAND` at `level`: leave alone.
+    4. Else: cannot tell, and nothing is to be aligned.
+
+    Args:
+      said: of `combined`.
+      arm: of `choose`.
+      posterior: the number of the posterior mechanism.
+      known: whether anything is known of other data.
+      level: of the bounds.
+    """
+    spread = np.sqrt(np.diag(said.covariance))
+    z = stats.norm.ppf((1 + LEVEL) / 2)
+    mean = float(said.mean[arm])
+    change = (mean, mean - z * spread[arm], mean + z * spread[arm])
+    wide = stats.norm.ppf((1 + level) / 2)
+    alone = regret(said, -1, level)
+    if np.all(np.abs(said.mean) + wide * spread < BAND):
+        return Verdict(SAME, -1, change, alone)
+    each = stats.norm.ppf(1 - (1 - level) / 2 / len(spread))
+    shown = mean > each * spread[arm]
+    likely = known and mean > stats.norm.ppf(LIKELY) * spread[arm]
+    safe = mean - stats.norm.ppf(level) * spread[arm] > -BAND
+    if shown or (likely and safe):
+        word = ALIGN_POSTERIORS if arm == posterior else ALIGN_CONTRAST
+        return Verdict(word, arm, change, regret(said, arm, level))
+    return Verdict(LEAVE if alone <= BAND else OPEN, -1, change, alone)
+
+
+def verdicts(
+    found: list[Normal], known: list[Normal | None], posterior: int, level: float = LEVEL
+) -> tuple[int, list[Verdict]]:
+    """The way to align, and every encoder's verdict.
+
+    Args:
+      found: evidence of every encoder.
+      known: what other data say about it, None for nothing.
+      posterior: the number of the posterior mechanism.
+      level: of the bounds.
+    """
+    said = [combined(e, k) for e, k in zip(found, known, strict=True)]
+    arm = choose(said)
+    every = []
+    for own, e, k in zip(said, found, known, strict=True):
+        one = verdict(own, arm, posterior, k is not None, level)
+        alone = verdict(e, choose(found), posterior, False, level)
+        settles = _settles(e, k, arm, posterior) if one.verdict == OPEN else None
+        every.append(one._replace(prior=alone.verdict != one.verdict, settles=settles))
+    return arm, every
+
+
+def _settles(found: Normal, known: Normal | None, arm: int, posterior: int) -> float | None:
+    """How many times as many examples would do, if they said the same."""
+    for times in np.geomspace(1, MOST_LABELS, 25)[1:]:
+        more = Normal(found.mean, found.covariance / times)
+        if verdict(combined(more, known), arm, posterior, known is not None).verdict != OPEN:
+            return float(times)
+    return None

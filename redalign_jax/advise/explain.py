@@ -1,26 +1,70 @@
-"""Why an encoder gets its verdict, in plain words."""
+"""An advice in plain words."""
 
-import math
 from typing import Any
 
-from redalign_jax.advise import cross_validate
-from redalign_jax.advise.decide import ALIGN, ALONE, UNDECIDED, Choice, Estimate
-from redalign_jax.task import Task
+from redalign_jax.advise.decide import BAND, DECIDED, LEAVE, OPEN, SAME
+
+LIMIT = f"{BAND:g} points"
 
 
-def of(task: Task, choice: Choice | None, k: int, information: list[dict[str, Any]]) -> list[str]:
-    """The reasons for encoder `k`'s verdict.
+def number(value: float, unit: dict[str, Any], sign: bool = True) -> str:
+    """A change in the user's units."""
+    return f"{value * unit['scale']:{'+' if sign else ''}.{unit['digits']}f}"
 
-    Args:
-      task: the task.
-      choice: of the pilot, None where there were too few labels for one.
-      k: number of the modality.
-      information: of `decomposition.estimates`.
-    """
-    name = task.modalities[k]
-    said = [_tried(task, choice, k)]
-    said += [_shares(pair, name) for pair in information if name in (pair["first"], pair["second"])]
-    return said
+
+def ends(values: list[float] | tuple[float, ...], unit: dict[str, Any]) -> str:
+    """A change with its interval, (mean, low, high)."""
+    mean, low, high = (number(v, unit) for v in values)
+    return f"{mean} [{low}, {high}]"
+
+
+def of(name: str, row: dict[str, Any], trials: dict[str, Any], pid: list[dict[str, Any]]) -> list:
+    """The reasons for an encoder's verdict, one sentence each."""
+    if not trials["repeats"]:
+        return [_untried(trials), *_shares_of(name, pid)]
+    unit, said = trials["unit"], []
+    k = trials["arms"].index(row["arm"])
+    said.append(
+        f"On {trials['judged']} labelled examples that were held out, {row['arm']} changed it by "
+        f"{ends(trials['changes'][name][k], unit)} {unit['name']}."
+    )
+    if trials["prior"]:
+        said.append(
+            "On other datasets, encoders like this one changed by "
+            f"{ends(trials['prior'][name][k], unit)}; both together say "
+            f"{ends(row['expected_change'], unit)}."
+        )
+    if row["hangs_on_prior"]:
+        said.append("The verdict hangs on those other datasets: these examples alone are too few.")
+    if row["verdict"] in DECIDED:
+        said.append(
+            "Any other choice that was tried is better by at most "
+            f"{number(row['regret'], unit, False)} {unit['name']}, at 95 %."
+        )
+    elif row["labels_needed"]:
+        said.append(f"About {row['labels_needed']} more labelled examples would settle it.")
+    if trials["gate"] is not None:
+        said.append(_gate(trials["gate"][name]))
+    return [*said, *_shares_of(name, pid)]
+
+
+def _gate(gate: float) -> str:
+    if gate < 0.01:
+        return "The validation examples do not show that its partner's posterior tells it anything."
+    return f"By the validation examples its partner's posterior is worth following to {gate:.0%}."
+
+
+def _untried(trials: dict[str, Any]) -> str:
+    labelled = trials["labelled"]
+    if not trials["enough"]:
+        count = f"{labelled} labelled training examples"
+        if trials["units"] < labelled:
+            count += f" in {trials['units']} groups that belong together"
+        return (
+            f"There are {count}, too few to try alignment on held-out ones. Nothing about these "
+            "data was measured."
+        )
+    return "The time was too short for one round of trials; advise.minutes gives more."
 
 
 def text(found: dict[str, Any]) -> str:
@@ -29,89 +73,45 @@ def text(found: dict[str, Any]) -> str:
     Args:
       found: of `advise.advise`.
     """
-    lines = [_line(name, row, found["pilot"]) for name, row in found["encoders"].items()]
-    hyper = {name: values[0] for name, values in found["config"]["hyper"].items()}
-    if not any(row["strength"] for row in found["encoders"].values()):
-        return "\n".join([*lines, "what to do: train without alignment, λ = 0"])
-    until = f"the first {hyper['align_fraction']:.0%} of training, then off"
-    lines.append(
-        f"schedule: alignment is on for {until} (hyper.align_fraction={hyper['align_fraction']:g})"
-    )
-    lines.append(f"temperature: {hyper['temperature']:g} (hyper.temperature)")
-    if hyper["false_negative_weight"]:
-        apart = "pairs that share their label are not pushed apart"
-        lines.append(
-            f"negatives: {apart} (hyper.false_negative_weight={hyper['false_negative_weight']:g})"
-        )
-    return "\n".join(lines)
+    trials = found["trials"]
+    lines = [_line(name, row, trials) for name, row in found["encoders"].items()]
+    return "\n".join([*lines, f"what to do: {todo(found)}"])
 
 
-def _line(name: str, row: dict[str, Any], pilot: dict[str, Any]) -> str:
-    """Verdict, strength and expected change of one encoder, and its first reason."""
+def todo(found: dict[str, Any]) -> str:
+    """What to train, in one sentence."""
+    strengths = {name: row["strength"] for name, row in found["encoders"].items()}
+    if not any(strengths.values()):
+        return "train without alignment, λ = 0"
+    each = ", ".join(f"{v:g} for {name}" for name, v in strengths.items())
+    objective = found["config"]["alignment"]["objective"]
+    hyper = found["config"]["hyper"]
+    how = "" if objective == "posterior" else f", temperature {hyper['temperature'][0]:g}"
+    return f"objective {objective}{how}, constant strength λ = {each}"
+
+
+def _line(name: str, row: dict[str, Any], trials: dict[str, Any]) -> str:
+    """Verdict, strength and expected change of one encoder, or why there is none."""
     said = f"{name}: {row['verdict']}, λ = {row['strength']:g}"
-    if row["verdict"] != ALIGN:
+    if not trials["repeats"]:
         return f"{said}. {row['reasons'][0]}"
-    low, high = row["strength_interval"]
-    near = f" ({low:g} to {high:g} do not differ clearly)" if low < high else ""
-    change = _change(
-        pilot["metric"] == "accuracy", row["expected_gain"], *row["expected_gain_interval"]
-    )
-    return f"{said}{near}; expected change {change}"
+    unit = trials["unit"]
+    change = f"{ends(row['expected_change'], unit)} {unit['name']}"
+    if row["strength"]:
+        said += f"; expected change {change}"
+    elif row["verdict"] == SAME:
+        said += f"; no way that was tried changes it by more than {LIMIT}"
+    elif row["verdict"] == LEAVE:
+        said += f"; {row['arm']} would change it by {change}"
+    elif row["verdict"] == OPEN:
+        said += f"; {row['arm']} would change it by {change}, that is not enough to tell"
+        if row["labels_needed"]:
+            said += f"; about {row['labels_needed']} more labels would"
+    return said + (" (hangs on other datasets)" if row["hangs_on_prior"] else "")
 
 
-def _gain(task: Task, found: Estimate) -> str:
-    return _change(bool(task.classes), found.mean, found.low, found.high)
-
-
-def _change(classes: bool, *values: float) -> str:
-    """A change with its interval, (mean, low, high)."""
-    if classes:
-        mean, low, high = (f"{100 * v:+.1f}" for v in values)
-        return f"{mean} points of accuracy (95 % interval {low} to {high})"
-    mean, low, high = (f"{v:+.3g}" for v in values)
-    return f"{mean} in mean absolute error, more is better (95 % interval {low} to {high})"
-
-
-def _tried(task: Task, choice: Choice | None, k: int) -> str:
-    labelled = len(task.train.y)
-    if choice is None:
-        count = f"{labelled} labelled training examples"
-        if task.groups is not None and cross_validate.units(task) < labelled:
-            count += f" in {cross_validate.units(task)} groups that belong together"
-        return (
-            f"There are {count}, too few to try alignment on held-out ones. Nothing about these "
-            "data was measured."
-        )
-    verdict, found = choice.verdicts[k], choice.gains[k]
-    without, aligned = choice.diverged[k]
-    if without:
-        return (
-            f"Training without alignment diverged on {without} of {cross_validate.FOLDS} parts of "
-            "the labelled examples, so nothing can be compared with it; a lower "
-            "hyper.learning_rate may help."
-        )
-    if aligned and verdict == UNDECIDED:
-        return (
-            f"Aligned, training diverged on {aligned} of {cross_validate.FOLDS} parts of the "
-            "labelled examples."
-        )
-    if not math.isfinite(found.error):
-        return (
-            "The time allowed trials on too few parts of the labelled examples to judge; "
-            "advise.minutes gives them more."
-        )
-    tried = _gain(task, found)
-    if verdict == ALONE:
-        return (
-            f"Aligned, it did worse on labelled examples that were held out: {tried}. Its partners "
-            "may still be aligned to it."
-        )
-    if verdict == ALIGN:
-        return f"Aligned, it did better on labelled examples that were held out: {tried}."
-    return (
-        f"On labelled examples that were held out, alignment changed it by {tried}: with "
-        f"{labelled} labelled examples that is not enough to tell."
-    )
+def _shares_of(name: str, pid: list[dict[str, Any]]) -> list[str]:
+    return [_shares(pair, name) for pair in pid if name in (pair["first"], pair["second"])]
 
 
 def _shares(pair: dict[str, Any], name: str) -> str:

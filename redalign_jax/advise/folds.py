@@ -1,4 +1,4 @@
-"""Cross-validation on a task's labelled training examples; its own splits stay unseen."""
+"""Cross-validation on a task's labelled training examples; its test split stays unseen."""
 
 from dataclasses import replace
 
@@ -34,8 +34,9 @@ def split(task: Task, fold: np.ndarray, held_out: int) -> Task:
     """`task` trained without one fold of its labelled examples and judged on it.
 
     The fold is gone from the training pairs altogether, and so are pairs of its groups; the other
-    unlabelled pairs stay. Validation and test splits are both the fold. Where folds differ in size,
-    all are cut to the smallest and so is what they train on: tasks of all folds have one shape.
+    unlabelled pairs stay. The fold is the test split, the validation split stays. Where folds
+    differ in size, all are cut to the smallest and so is what they train on: tasks of all folds
+    have one shape.
     """
     labelled, group = len(fold), None if task.groups is None else task.groups[0]
     kept, judged = [], []
@@ -56,5 +57,5 @@ def split(task: Task, fold: np.ndarray, held_out: int) -> Task:
         )
         for rows, count in ((stay, with_label), (out, len(out)))
     )
-    numbers = None if group is None else (group[stay], group[out], group[out])
-    return replace(task, train=train, valid=part, test=part, groups=numbers, known={}, joint=None)
+    numbers = None if group is None else (group[stay], task.groups[1], group[out])
+    return replace(task, train=train, test=part, groups=numbers, known={}, joint=None)

@@ -19,17 +19,19 @@ def advise(
     progress: bool | None = None,
     **fields: Any,
 ) -> Advice:
-    """Which encoders to align and how, by cross-validation on the labelled training examples.
+    """Which encoders to align and how, by training on most labelled examples, judged on the rest.
 
     Args:
       data: as of `sweep`, one task.
-      minutes: time for trials, compilation and the first of them aside.
+      minutes: for everything, compilation included.
       workdir: folder of `advice.json`; None as of `sweep`.
       progress: as of `sweep`.
       **fields: of the experiment, as of `sweep`.
 
     Returns:
-      The advice; `print` it, or give it to `sweep`. Validation and test splits are not looked at.
+      The advice; `print` it, or give it to `fit` or `sweep`. The test split is not looked at. Per
+      encoder one of "align posteriors", "align contrastively", "leave alone", "makes no
+      difference" (2 points at most) and "cannot tell"; the last three have strength 0.
 
     Raises:
       UserError: a field, data or workdir that cannot be used.
@@ -39,7 +41,7 @@ def advise(
     >>> data = arrays({name: y[:, None] + rng.normal(size=(24, 3)) for name in "ab"}, y)
     >>> small = {"folds": 2, "ensemble_size": 1, "steps": 10, "n_resamples": 0}
     >>> advise(data, minutes=0.01, progress=False, decompose=small).verdicts
-    {'a': 'undecided', 'b': 'undecided'}
+    {'a': 'cannot tell', 'b': 'cannot tell'}
     """
     from redalign_jax import advise as room
 

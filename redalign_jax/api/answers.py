@@ -148,7 +148,7 @@ class Advice:
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """Per encoder "align", "do not align" or "undecided"."""
+        """Per encoder the verdict, see `api.advise`."""
         return {name: row["verdict"] for name, row in self.found["encoders"].items()}
 
     @property

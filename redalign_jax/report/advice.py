@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from redalign_jax.advise.decide import ALIGN, ALONE, UNDECIDED
+from redalign_jax.advise import explain
+from redalign_jax.advise.decide import ALIGN_CONTRAST, ALIGN_POSTERIORS, LEAVE, OPEN, SAME
 from redalign_jax.data import look
 from redalign_jax.report import advice_figures, format, page, render, tables
 from redalign_jax.runtime import workdir
 
 SAYS = {
-    ALIGN: "Align it",
-    ALONE: "Do not align it",
-    UNDECIDED: "Not enough data to tell",
+    ALIGN_POSTERIORS: "Let it learn from its partner’s posterior",
+    ALIGN_CONTRAST: "Align it by contrast",
+    LEAVE: "Leave it alone",
+    SAME: "Aligned or not makes no difference",
+    OPEN: "Not enough data to tell",
 }
 
 
@@ -23,7 +26,7 @@ def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
       about: what `config.json` holds.
       found: of `advise.advise`.
     """
-    encoders, pilot = found["encoders"], found["pilot"]
+    encoders, trials = found["encoders"], found["trials"]
     drawn = [render.render(chart) for chart in advice_figures.charts(found)]
     render.save(folder, drawn)
     html = page.fill(
@@ -31,13 +34,13 @@ def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
         title=_headline(encoders),
         source=about["config"]["data"].get("source", "experiment"),
         data=page.data({"look": workdir.read_lines(folder / look.FILE)}),
-        encoders={name: _encoder(row, pilot) for name, row in encoders.items()},
-        todo=_todo(found),
+        encoders={name: _encoder(row, trials) for name, row in encoders.items()},
+        todo=explain.todo(found) if any(row["strength"] for row in encoders.values()) else None,
         path=folder / "advice.json",
-        expected=[one for one in drawn if one.chart.name == "expected_change"],
-        pictures=[one for one in drawn if one.chart.name == "tried"],
-        tried=_tried(encoders, pilot) if pilot["folds"] else None,
-        labelled=pilot["labelled"],
+        pictures=drawn,
+        tried=_tried(trials) if trials["repeats"] else None,
+        labelled=trials["labelled"],
+        prior=bool(trials["repeats"] and trials["prior"]),
     )
     path = folder / "advice.html"
     workdir.write(path, lambda p: p.write_text(html))
@@ -48,60 +51,50 @@ def _headline(encoders: dict[str, Any]) -> str:
     groups: dict[str, list[str]] = {}
     for name, row in encoders.items():
         groups.setdefault(row["verdict"], []).append(format.shorten(name, 30))
-    if list(groups) == [UNDECIDED]:
+    if list(groups) == [OPEN]:
         return "The data do not tell whether aligning helps"
     parts = []
-    for verdict, says in ((ALIGN, "align {}"), (ALONE, "leave {} alone"), (UNDECIDED, "")):
-        names = format.listed(groups.get(verdict, []))
-        if names and says:
-            parts.append(says.format(names))
-        elif names:
-            parts.append(f"for {names} the data do not tell")
+    for verdict, says in (
+        (ALIGN_POSTERIORS, "let {} learn from posteriors"),
+        (ALIGN_CONTRAST, "align {}"),
+        (LEAVE, "leave {} alone"),
+        (SAME, "for {} it makes no difference"),
+        (OPEN, "for {} the data do not tell"),
+    ):
+        if verdict in groups:
+            parts.append(says.format(format.listed(groups[verdict])))
     return format.capital("; ".join(parts))
 
 
-def _gain(value: float, ends: list[float], pilot: dict[str, Any]) -> str:
-    scale, unit = (100, "points") if pilot["metric"] == "accuracy" else (1, "units of the target")
-    low, high = (format.number(v * scale, 1, True) for v in ends)
-    return f"{format.number(value * scale, 1, True)} {unit} (95 % interval {low} to {high})"
-
-
-def _encoder(row: dict[str, Any], pilot: dict[str, Any]) -> dict[str, Any]:
+def _encoder(row: dict[str, Any], trials: dict[str, Any]) -> dict[str, Any]:
     facts = {"Strength λ": f"{row['strength']:g}"}
-    if row["verdict"] == ALIGN:
-        near = row["strength_interval"]
-        if near[0] < near[1]:
-            facts["Strength λ"] += f" (from {near[0]:g} to {near[1]:g} the trials do not differ"
-            facts["Strength λ"] += " clearly)"
-        gain = _gain(row["expected_gain"], row["expected_gain_interval"], pilot)
-        facts["Expected change"] = gain
+    if trials["repeats"]:
+        unit = trials["unit"]
+        change = f"{explain.ends(row['expected_change'], unit)} {unit['name']}"
+        facts[f"Expected change by {row['arm']}"] = change.replace("-", "−")
+        most = explain.number(row["regret"], unit, False)
+        facts["Another choice is better by at most"] = f"{most} {unit['name']} (95 %)"
     return {"says": SAYS[row["verdict"]], "facts": facts, "reasons": row["reasons"]}
 
 
-def _todo(found: dict[str, Any]) -> list[str]:
-    """What to train, as sentences; none where nothing is to be aligned."""
-    if not any(row["strength"] for row in found["encoders"].values()):
-        return []
-    hyper = {name: values[0] for name, values in found["config"]["hyper"].items()}
-    said = [f"Alignment is on for the first {hyper['align_fraction']:.0%} of training, then off."]
-    if hyper["false_negative_weight"]:
-        said.append("Pairs that probably share their label are not pushed apart.")
-    return [*said, f"The temperature of the contrastive loss is {hyper['temperature']:g}."]
-
-
-def _tried(encoders: dict[str, Any], pilot: dict[str, Any]) -> tables.Table:
-    scale, digits = (100, 1) if pilot["metric"] == "accuracy" else (1, 3)
-    rows = []
-    for k, strengths in enumerate(pilot["candidates"]):
-        cells = [", ".join(f"{s:g}" for s in strengths)]
-        gains = (pilot["gains"][name][k] for name in encoders)
-        # one that diverged has none
-        cells += ["–" if g is None else format.number(g * scale, digits, True) for g in gains]
-        rows.append(cells)
+def _tried(trials: dict[str, Any]) -> tables.Table:
+    unit, rows = trials["unit"], []
+    header = ["encoder", "way to align", "measured here"]
+    header += ["other datasets"] if trials["prior"] else []
+    balanced = trials.get("balanced_changes")
+    header += ["balanced accuracy"] if balanced else []
+    for name, changes in trials["changes"].items():
+        for k, arm in enumerate(trials["arms"]):
+            cells = [name, arm, explain.ends(changes[k], unit)]
+            if trials["prior"]:
+                cells.append(explain.ends(trials["prior"][name][k], unit))
+            if balanced:
+                cells.append(explain.number(balanced[name][k], unit))
+            rows.append([cell.replace("-", "−") if i > 1 else cell for i, cell in enumerate(cells)])
     return tables.Table(
-        [f"λ of {', '.join(encoders)}", *encoders],
+        header,
         rows,
-        1,
-        f"Mean change against no alignment on held-out labelled examples, {pilot['trainings']} "
-        f"trainings over {pilot['folds']} folds",
+        2,
+        f"Change against no alignment, {unit['name']}: {trials['trainings']} trainings over "
+        f"{trials['folds']} folds of the labelled examples, {trials['repeats']} times",
     )

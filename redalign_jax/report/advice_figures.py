@@ -1,111 +1,104 @@
-"""Pictures of an advice: what is expected of every encoder, and what was tried."""
+"""The picture of an advice: what every way to align is expected to do to every encoder."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from redalign_jax.advise.decide import ALIGN, ALONE, UNDECIDED
-from redalign_jax.report import format, small_multiples, style
+from redalign_jax.advise.decide import BAND
+from redalign_jax.report import format, style
 from redalign_jax.report.render import Chart
-from redalign_jax.report.small_multiples import Frame, Line, Panel
 
-ROW = 0.34  # inches, of an encoder
-# told apart by colour, by marker and by the word beside it
-LOOKS = {
-    ALIGN: (style.COLOURS[0], "o", "align"),
-    ALONE: (style.COLOURS[1], "D", "leave alone"),
-    UNDECIDED: (style.COLOURS[-1], "s", "undecided"),
-}
+ROW = 0.3  # inches, of a way to align
+MARKERS = ("o", "D", "s", "^")
+
+
+class Row(NamedTuple):
+    """A way to align one encoder, in the unit shown.
+
+    Attributes:
+      name: of the way.
+      measured: mean, low and high on held-out examples.
+      prior: of other datasets, None for nothing.
+      chosen: what is expected of it, measured and known together, where it is the way that all
+        encoders share; else None.
+    """
+
+    name: str
+    measured: tuple[float, float, float]
+    prior: tuple[float, float, float] | None
+    chosen: tuple[float, float, float] | None
 
 
 def charts(found: dict[str, Any]) -> list[Chart]:
     """Of what `advise.advise` found; none where nothing was tried."""
-    pilot = found["pilot"]
-    if not pilot["folds"]:
+    trials = found["trials"]
+    if not trials["repeats"]:
         return []
-    known = [g for gains in pilot["gains"].values() for g in gains if g is not None]
-    unit = format.unit(pilot["metric"], max(map(abs, known), default=0.0))
-    return [c for c in (_expected(found, unit), _tried(pilot, unit)) if c]
+    unit, every = trials["unit"], {}
 
+    def scaled(values: list[float]) -> tuple[float, float, float]:
+        return tuple(v * unit["scale"] for v in values)
 
-def _axis(unit: format.Unit) -> str:
-    return f"{unit.change_name} ({unit.change}), more is better"
-
-
-def _expected(found: dict[str, Any], unit: format.Unit) -> Chart | None:
-    rows = [
-        (name, found["encoders"][name]["verdict"], *(v * unit.scale for v in numbers))
-        for name, numbers in found["pilot"]["measured"].items()
-        if numbers
-    ]
-    if not rows:
-        return None
+    for name, changes in trials["changes"].items():
+        encoder = found["encoders"][name]
+        every[name] = [
+            Row(
+                arm,
+                scaled(changes[k]),
+                scaled(trials["prior"][name][k]) if trials["prior"] else None,
+                scaled(encoder["expected_change"]) if arm == encoder["arm"] else None,
+            )
+            for k, arm in enumerate(trials["arms"])
+        ]
     said = []
-    for name, verdict, *ends in rows:
-        mean, low, high = (format.number(v, unit.digits, True) for v in ends)
-        said.append(f"{name}, {LOOKS[verdict][2]}: {mean} {unit.change}, {low} to {high}")
-    return Chart(
-        "expected_change",
-        "What to expect of every encoder",
-        "Change against no alignment on labelled examples that were held out, with the 95 % "
-        "interval that holds for all encoders together: of the advised strength, and where nothing "
-        "is advised, of what alignment was tried. An encoder is aligned only where the whole "
-        "interval is above 0.",
-        f"Points with intervals. {'; '.join(said)}.",
-        partial(draw, rows, _axis(unit)),
+    for name, rows in every.items():
+        for row in rows:
+            mean, low, high = (format.number(v, unit["digits"], True) for v in row.measured)
+            said.append(f"{name}, {row.name}: {mean}, {low} to {high}")
+    others = " Grey: what the same did to encoders like it on other datasets." * bool(
+        trials["prior"]
     )
+    return [
+        Chart(
+            "expected_change",
+            "What to expect of every encoder",
+            "Change against no alignment, each with its 95 % interval. Thin: measured on labelled "
+            f"examples that were held out.{others} Thick: what is expected of the way that all "
+            "encoders share, by all that is known. Inside the band a change makes no difference.",
+            f"Points with intervals of the change {unit['name']}. {'; '.join(said)}.",
+            partial(draw, every, f"change {unit['name']}", BAND * unit["scale"]),
+        )
+    ]
 
 
-def draw(rows: list[tuple[str, str, float, float, float]], x_label: str, width: float) -> Figure:
-    """A point and its interval per encoder, from top to bottom."""
-    figure = Figure(figsize=(width, ROW * len(rows) + 0.6), layout="constrained")
-    ax = figure.subplots()
-    ax.axvline(0, color="#555555", linewidth=0.9, zorder=1)
-    for place, (_, verdict, mean, low, high) in enumerate(rows):
-        colour, marker, word = LOOKS[verdict]
-        ax.hlines(place, low, high, color=colour, linewidth=1.6)
-        ax.plot(mean, place, color=colour, marker=marker, markersize=6)
-        across = ax.get_yaxis_transform()
-        ax.text(1.01, place, word, transform=across, va="center", color=style.dark(colour))
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    limit = 24 if width > 5 else 12
-    ax.set_yticks(range(len(rows)), [format.shorten(row[0], limit) for row in rows])
-    ax.tick_params(axis="y", length=0)
-    ax.grid(False, axis="y")
-    ax.grid(True, axis="x")
-    ax.set_xlabel(x_label)
+def draw(every: dict[str, list[Row]], x_label: str, band: float, width: float) -> Figure:
+    """A panel per encoder, a row per way to align."""
+    count = sum(map(len, every.values()))
+    figure = Figure(figsize=(width, ROW * count + 0.4 * len(every) + 0.6), layout="constrained")
+    panels = figure.subplots(len(every), sharex=True, squeeze=False)[:, 0]
+    limit = 22 if width > 5 else 13
+    for ax, (name, rows) in zip(panels, every.items(), strict=True):
+        ax.axvspan(-band, band, color="#eeeeee", zorder=0)
+        ax.axvline(0, color="#555555", linewidth=0.9, zorder=1)
+        for place, row in enumerate(rows):
+            colour = style.COLOURS[place % len(style.COLOURS)]
+            if row.prior:
+                mean, low, high = row.prior
+                ax.hlines(place + 0.22, low, high, color="#888888", linewidth=1)
+                ax.plot(mean, place + 0.22, color="#888888", marker="|", markersize=6)
+            mean, low, high = row.measured
+            ax.hlines(place, low, high, color=colour, linewidth=1)
+            ax.plot(mean, place, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=4)
+            if row.chosen:
+                mean, low, high = row.chosen
+                ax.hlines(place - 0.22, low, high, color=style.dark(colour), linewidth=3)
+                ax.plot(mean, place - 0.22, color=style.dark(colour), marker="o", markersize=6)
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.set_yticks(range(len(rows)), [format.shorten(row.name, limit) for row in rows])
+        ax.tick_params(axis="y", length=0)
+        ax.grid(False, axis="y")
+        ax.grid(True, axis="x")
+        ax.set_title(format.shorten(name, 2 * limit), loc="left")
+    panels[-1].set_xlabel(x_label)
     return figure
-
-
-def _tried(pilot: dict[str, Any], unit: format.Unit) -> Chart:
-    shared = [k for k, s in enumerate(pilot["candidates"]) if len(set(s)) == 1]
-    ticks = tuple(format.value(pilot["candidates"][k][0]) for k in shared)
-    (look,) = style.unordered(1)
-    panels, said = [], []
-    for name, gains in pilot["gains"].items():
-        ends = pilot["gain_intervals"][name]
-        numbers = (
-            np.array([(gains[k], *(ends[k] or (None, None))) for k in shared], float) * unit.scale
-        )
-        line = Line("change", look, np.arange(len(shared), dtype=float), *numbers.T)
-        panels.append(Panel(name, [line], zero=True))
-        shown = ", ".join(
-            f"{format.number(v, unit.digits, True)} at {tick}"
-            for tick, v in zip(ticks, numbers[:, 0], strict=True)
-        )
-        said.append(f"{name}: {shown}")
-    return Chart(
-        "tried",
-        "What was tried",
-        "Change of each encoder against no alignment on held-out labelled examples, by the "
-        "strength λ that all encoders shared. Bars are 95 % intervals that hold for all trials "
-        "together. The table also has the trials in which one encoder was left alone.",
-        f"Line charts of the {_axis(unit)}, by λ. {'; '.join(said)}.",
-        partial(
-            small_multiples.draw,
-            panels,
-            Frame("alignment strength λ", f"{unit.change_name}\n({unit.change})", ticks),
-        ),
-    )

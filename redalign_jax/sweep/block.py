@@ -15,10 +15,12 @@ from ml_collections import ConfigDict
 
 from redalign_jax import alignment, pid
 from redalign_jax import config as configs
+from redalign_jax.measures import evaluate
 from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import coordination, devices, processes, results
 from redalign_jax.sweep import grid
 from redalign_jax.sweep.grid import Group
+from redalign_jax.sweep.lower import Evaluate
 from redalign_jax.sweep.program import Program, fit
 from redalign_jax.sweep.shape import Shape
 from redalign_jax.task import Task
@@ -97,9 +99,14 @@ Keep = Callable[[Block, State], None]
 
 
 def compiled(
-    config: ConfigDict, group: Group, setting_count: int, chunk: int = 0, shape: Shape | None = None
+    config: ConfigDict,
+    group: Group,
+    setting_count: int,
+    chunk: int = 0,
+    shape: Shape | None = None,
+    evaluated: Evaluate = evaluate.measure,
 ) -> Program:
-    """The program of a group's runs; `chunk` and `shape` as in `program.fit`."""
+    """The program of a group's runs; `chunk`, `shape` and `evaluated` as in `program.fit`."""
     train = config.train
     batch, examples, neighbours = grid.fitted(config, group.example)
     return fit(
@@ -111,6 +118,7 @@ def compiled(
         group.example,
         chunk or config.sweep.runs_per_device,
         shape,
+        evaluated,
     )
 
 
@@ -210,6 +218,11 @@ def advance(block: Block, inputs: Inputs, carry: BlockState) -> BlockState:
     return BlockState(carry.step + steps, state, carry.curves)
 
 
+def evaluated(block: Block, inputs: Inputs, carry: BlockState) -> Any:
+    """What the program's `measure` says of the trained block, on the host."""
+    return processes.gather(_run(block.program.measure, *inputs, carry.state))
+
+
 def finish(
     block: Block, inputs: Inputs, carry: BlockState
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
@@ -218,7 +231,7 @@ def finish(
     Errors and task losses of a regression are in the user's units. Rows that only fill the block
     are left out. None on other processes than the first.
     """
-    measured = processes.gather(_run(block.program.measure, *inputs, carry.state))
+    measured = evaluated(block, inputs, carry)
     diverged = processes.gather(carry.state.diverged)
     if not processes.first():
         return None

@@ -23,6 +23,8 @@ from redalign_jax.training.start import State, start
 # Measuring needs ten times the memory of training, and once: so many runs of a device at a time.
 MEASURED_TOGETHER = 256
 
+Evaluate = Callable[[ModelSpec, evaluate.EvalSpec, Hyper, Array, Data, State], Any]
+
 
 def _grid(f: Callable, rows: tuple, settings: tuple) -> Callable:
     """vmap over settings inside vmap over rows."""
@@ -71,8 +73,12 @@ def lower(
     mesh: Mesh,
     shape: Shape,
     example: Data,
+    evaluated: Evaluate = evaluate.measure,
 ) -> Lowered:
-    """Traces for tasks shaped like `example` (one task's arrays); no device of `mesh` is needed."""
+    """Traces for tasks shaped like `example` (one task's arrays); no device of `mesh` is needed.
+
+    `evaluated` says what a trained run is worth.
+    """
     runs, everywhere = P(devices.RUNS), P()
 
     def put(shape: tuple, dtype: np.dtype, spec: P = runs) -> jax.ShapeDtypeStruct:
@@ -97,8 +103,8 @@ def lower(
     ) -> tuple[State, TrainMetrics]:
         return segment(model, plan, hyper, jax.random.key(seed), data, state, first)
 
-    def measure_one(hyper: Hyper, seed: Array, data: Data, state: State) -> evaluate.Measured:
-        return evaluate.measure(model, settings, hyper, jax.random.key(seed), data, state)
+    def measure_one(hyper: Hyper, seed: Array, data: Data, state: State) -> Any:
+        return evaluated(model, settings, hyper, jax.random.key(seed), data, state)
 
     if model.one_by_one:
         segment_one, measure_one = batch_safe(segment_one), batch_safe(measure_one)

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from redalign_jax.errors import UserError
 from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices, processes
-from redalign_jax.sweep.lower import lower
+from redalign_jax.sweep.lower import Evaluate, lower
 from redalign_jax.sweep.shape import Shape, cut
 from redalign_jax.training.data import Data
 from redalign_jax.training.loop import TrainMetrics, TrainSpec
@@ -45,7 +45,7 @@ class Program:
       shape: of the block.
       start: (hyper, seeds, data) → State.
       segment: (hyper, seeds, data, state, first) → (State, TrainMetrics); donates the state.
-      measure: (hyper, seeds, data, state) → metrics by (subject, metric).
+      measure: (hyper, seeds, data, state) → metrics by (subject, metric), or what `evaluated` says.
       state: shapes and placement of the state.
       curve: shapes of what a segment shows.
       bytes: of the largest of the three, per device, arguments and outputs included.
@@ -54,7 +54,7 @@ class Program:
     shape: Shape
     start: Callable[..., State]
     segment: Callable[..., tuple[State, TrainMetrics]]
-    measure: Callable[..., evaluate.Measured]
+    measure: Callable[..., Any]
     state: State
     curve: TrainMetrics
     bytes: int
@@ -84,6 +84,7 @@ def compile_block(
     mesh: Mesh,
     shape: Shape,
     example: Data,
+    evaluated: Evaluate = evaluate.measure,
 ) -> Program:
     """Compiles for tasks shaped like `example` (one task's arrays on the host), once per process.
 
@@ -93,7 +94,7 @@ def compile_block(
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), example)
     leaves, tree = jax.tree.flatten(shapes)
     how = tuple(getattr(jax.config, name) for name in TRACED_UNDER)
-    return _compiled(model, plan, settings, mesh, shape, tuple(leaves), tree, how)
+    return _compiled(model, plan, settings, mesh, shape, tuple(leaves), tree, evaluated, how)
 
 
 @lru_cache(maxsize=PROGRAMS)
@@ -105,10 +106,11 @@ def _compiled(
     shape: Shape,
     leaves: tuple[jax.ShapeDtypeStruct, ...],
     tree: jax.tree_util.PyTreeDef,
+    evaluated: Evaluate,
     _: tuple[Any, ...],
 ) -> Program:
     example = jax.tree.unflatten(tree, leaves)
-    *lowered, state, curve = lower(model, plan, settings, mesh, shape, example)
+    *lowered, state, curve = lower(model, plan, settings, mesh, shape, example, evaluated)
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
         compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
     return Program(shape, *compiled, state, curve, bytes=max(map(_bytes, compiled)))
@@ -123,6 +125,7 @@ def fit(
     example: Data,
     runs_per_device: int = 0,
     shape: Shape | None = None,
+    evaluated: Evaluate = evaluate.measure,
 ) -> Program:
     """Compiles the largest block, at most `runs_per_device`, whose program fits in memory.
 
@@ -137,6 +140,7 @@ def fit(
         program's own memory analysis stays under `devices.memory_bound()`. Either is halved where
         memory runs out while compiling.
       shape: of the block, if it is known and suits the devices.
+      evaluated: what a trained run is worth.
 
     Raises:
       UserError: memory does not suffice to compile for one run per device.
@@ -149,7 +153,7 @@ def fit(
         program, reason = None, "another process has no memory left"
         try:
             with devices.memory_errors():
-                program = compile_block(model, plan, settings, mesh, shape, example)
+                program = compile_block(model, plan, settings, mesh, shape, example, evaluated)
         except MemoryError as error:
             reason = str(error)
         return (program if processes.all_of(program is not None) else None), reason

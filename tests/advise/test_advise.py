@@ -1,10 +1,10 @@
 """Advice: folds that do not leak, verdicts that follow the evidence, and a file a sweep accepts."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from helpers.small import experiment
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from redalign_jax import advise, data, sweep
 from redalign_jax import config as configs
-from redalign_jax.advise import cross_validate, decide, folds
+from redalign_jax.advise import arms, decide, explain, folds, held_out, prior
 from redalign_jax.config import base
 from redalign_jax.data.sources import av_digits
 from redalign_jax.errors import UserError
@@ -23,8 +23,6 @@ from redalign_jax.task import Split, Task
 pytestmark = pytest.mark.slow
 
 MODALITIES = ("a", "b")
-OPTIONS = cross_validate.candidates(MODALITIES)
-DEFAULT = OPTIONS.index((16.0, 16.0))
 
 
 @settings(max_examples=30, deadline=None)
@@ -52,115 +50,90 @@ def test_folds_are_equal_stratified_and_never_trained_on(labelled, count, extra,
     )
 
 
-def gains(means, spread, seed=0):
-    """Gains per encoder: folds × candidates with these means over folds."""
-    rng = np.random.default_rng(seed)
-    found = {}
-    for name, mean in zip(MODALITIES, means, strict=True):
-        noise = spread * rng.normal(size=(cross_validate.FOLDS, len(OPTIONS)))
-        values = np.asarray(mean) + noise - noise.mean(axis=0)
-        values[:, 0] = 0
-        found[name] = pd.DataFrame(values)
-    return found
-
-
-#             λ = 0    2    8   16   32  (0, 16) (16, 0)
-HELPS = np.array([0, 0.03, 0.05, 0.06, 0.05, 0.00, 0.05])
-
-
-def test_clear_gains_are_advised_with_their_interval():
-    choice = decide.choose(gains((HELPS, HELPS), 0.01), MODALITIES, 1000)
-    assert choice.strengths == (16.0, 16.0)
-    assert choice.verdicts == [decide.ALIGN] * 2
-    for gain in choice.gains:
-        assert gain.mean == pytest.approx(0.06)
-        assert 0 < gain.low < 0.06 < gain.high
-
-
-def test_an_encoder_that_loses_is_left_alone():
-    loses = np.array([0, -0.02, -0.05, -0.08, -0.1, 0.0, -0.08])
-    alone = OPTIONS.index((0.0, 16.0))
-    helps = HELPS.copy()
-    helps[alone] = 0.04
-    choice = decide.choose(gains((loses, helps), 0.01), MODALITIES, 1000)
-    assert choice.strengths == (0.0, 16.0)
-    assert choice.verdicts == [decide.ALONE, decide.ALIGN]
-    assert choice.gains[0].high < 0
-    # the partner's gain is that of the trial in which only it was moved
-    assert choice.gains[1].mean == pytest.approx(0.04)
-
-
-def test_what_is_not_certain_is_undecided_at_strength_0():
-    loses = np.array([0, -0.01, -0.01, -0.01, -0.01, 0.0, -0.01])
-    alone = OPTIONS.index((0.0, 16.0))
-    helps = HELPS.copy()
-    helps[alone] = 0.05
-    choice = decide.choose(gains((loses, helps), 0.02), MODALITIES, 1000)
-    assert choice.verdicts == [decide.UNDECIDED, decide.ALIGN]
-    assert choice.strengths == (0.0, 16.0)
-    assert choice.gains[1].mean == pytest.approx(0.05)
-    # in that trial nothing is certain: nobody is advised
-    helps[alone] = 0.0
-    choice = decide.choose(gains((loses, helps), 0.02), MODALITIES, 1000)
-    assert choice.verdicts == [decide.UNDECIDED] * 2 and choice.strengths == (0.0, 0.0)
-    noise = decide.choose(gains((HELPS / 10, HELPS / 10), 0.1), MODALITIES, 100)
-    assert noise.verdicts == [decide.UNDECIDED] * 2 and noise.strengths == (0.0, 0.0)
-    few = {name: rows.iloc[:3] for name, rows in gains((HELPS, HELPS), 0.01).items()}
-    assert decide.choose(few, MODALITIES, 300).verdicts == [decide.UNDECIDED] * 2
-
-
-def test_another_strength_must_be_clearly_better():
-    far = HELPS.copy()
-    far[OPTIONS.index((2.0, 2.0))] = 0.2
-    assert decide.choose(gains((far, far), 0.01), MODALITIES, 1000).strengths == (2.0, 2.0)
-
-
-def test_a_gain_is_that_of_folds_without_a_part_in_the_choice():
-    # one lucky fold makes 8 the best of a mechanism that does nothing
-    table = np.zeros((cross_validate.FOLDS, len(OPTIONS)))
-    table[:, OPTIONS.index((8.0, 8.0))] = np.r_[0.5, np.full(9, 0.001)]
-    table[:, 1:] += 1e-4 * np.random.default_rng(0).standard_normal((cross_validate.FOLDS, 6))
-    found = {name: pd.DataFrame(table) for name in MODALITIES}
-    choice = decide.choose(found, MODALITIES, 10_000)
-    assert choice.gains[0].mean < table.mean(axis=0).max()
-
-
-def rows(diverged):
-    """Results of a pilot in which the runs that `diverged` names, (fold, candidate), diverged."""
+def test_evidence_is_paired_and_knows_groups():
     rng = np.random.default_rng(0)
-    return pd.DataFrame(
-        {
-            "fold": fold,
-            "seed": 0,
-            "candidate": c,
-            "subject": name,
-            "metric": "accuracy",
-            "value": np.nan if (fold, c) in diverged else 0.7 + HELPS[c] + 0.01 * rng.normal(),
-            "diverged": (fold, c) in diverged,
-        }
-        for fold in range(cross_validate.FOLDS)
-        for c in range(len(OPTIONS))
-        for name in MODALITIES
-    )
+    n = 60
+    scores = rng.random((3, n))
+    scores[2] = scores[0]  # never differs from no alignment
+    scores[1, 7] = np.nan
+    group = rng.integers(0, 20, n)
+    here = np.arange(n) != 7
+    d = 100 * (scores[1] - scores[0])[here]
+    found = decide.evidence(scores)
+    assert found.mean == pytest.approx([d.mean(), 0])
+    se2 = 1.2**2 * d.var(ddof=1) / 59 + 2 * (100 / 59) ** 2
+    assert found.covariance[0, 0] == pytest.approx(se2)
+    assert found.covariance[1, 1] < 1e-5
+    # as a mean of groups of unequal size, linearised
+    sums = np.array([(d - d.mean())[group[here] == g].sum() for g in np.unique(group[here])])
+    count = len(sums)
+    grouped = decide.evidence(scores, group).covariance[0, 0]
+    want = 1.2**2 * (sums**2).sum() / 59**2 * count / (count - 1) + 2 * (100 / 59) ** 2
+    assert grouped == pytest.approx(want)
+
+
+def test_what_was_known_is_weighed_with_what_was_measured():
+    rng = np.random.default_rng(1)
+    a, b = (rng.normal(size=(3, 3)) for _ in range(2))
+    measured = decide.Normal(rng.normal(size=3), a @ a.T + np.eye(3))
+    known = decide.Normal(rng.normal(size=3), b @ b.T + np.eye(3))
+    both = decide.combined(measured, known)
+    weights = [np.linalg.inv(one.covariance) for one in (measured, known)]
+    covariance = np.linalg.inv(sum(weights))
+    mean = covariance @ (weights[0] @ measured.mean + weights[1] @ known.mean)
+    np.testing.assert_allclose(both.mean, mean, rtol=1e-9)
+    np.testing.assert_allclose(both.covariance, covariance, rtol=1e-9)
+    assert decide.combined(measured, None) is measured
+
+
+def normal(mean, spread, correlation=0.0):
+    spread = np.broadcast_to(spread, len(mean))
+    shape = np.full((len(mean), len(mean)), correlation) + (1 - correlation) * np.eye(len(mean))
+    return decide.Normal(np.array(mean, float), shape * np.outer(spread, spread))
+
+
+def test_regret_is_what_another_choice_may_bring():
+    said = normal([1.0, 4.0], [1.0, 2.0], 0.5)
+    draws = np.random.default_rng(0).multivariate_normal(said.mean, said.covariance, 400_000)
+    assert decide.regret(said, -1) == pytest.approx(np.quantile(draws[:, 1], 0.95), abs=0.03)
+    ahead = np.quantile(draws[:, 1] - draws[:, 0], 0.95)
+    assert decide.regret(said, 0) == pytest.approx(ahead, abs=0.03)
+    assert decide.regret(normal([-9.0, -9.0], 1.0), -1) == 0
 
 
 @pytest.mark.parametrize(
-    ("diverged", "strengths", "counts"),
+    ("mean", "spread", "known", "verdict"),
     [
-        ({(3, DEFAULT)}, {8, 32}, (0, 1)),
-        ({(f, DEFAULT) for f in range(cross_validate.FOLDS)}, {8, 32}, (0, 10)),
-        ({(3, 0)}, {0}, (1, 1)),
-        ({(f, c) for f in range(cross_validate.FOLDS) for c in range(len(OPTIONS))}, {0}, (10, 10)),
+        ([0.2, 0.1, -0.3], 0.5, False, decide.SAME),
+        ([1.0, 2.0, 6.0], 1.0, False, decide.ALIGN_POSTERIORS),
+        ([6.0, 2.0, 1.0], 1.0, False, decide.ALIGN_CONTRAST),
+        ([-6.0, -5.0, -4.0], 1.5, False, decide.LEAVE),
+        ([1.0, 1.0, 1.0], 4.0, False, decide.OPEN),
+        ([0.0, 0.0, 1.5], 1.5, False, decide.OPEN),
+        ([0.0, 0.0, 1.5], 1.5, True, decide.ALIGN_POSTERIORS),  # likely, and safe
+        ([0.0, 0.0, 1.5], 3.0, True, decide.OPEN),  # not safe
+        ([0.0, 0.0, 0.5], 1.2, True, decide.OPEN),  # not likely
     ],
-    ids=["once", "always", "without alignment", "everything"],
 )
-def test_a_strength_that_diverged_is_not_advised(diverged, strengths, counts):
-    choice = decide.choose(cross_validate.gains(rows(diverged), "accuracy"), MODALITIES, 10_000)
-    assert set(choice.strengths) <= strengths
-    assert choice.diverged == [counts] * 2
-    verdict = decide.UNDECIDED if strengths == {0} else decide.ALIGN
-    assert choice.verdicts == [verdict] * 2
-    assert verdict == decide.UNDECIDED or np.isfinite(choice.gains[0].low)
+def test_verdicts_follow_the_rule(mean, spread, known, verdict):
+    one = decide.verdict(normal(mean, spread), int(np.argmax(mean)), 2, known)
+    assert one.verdict == verdict
+    assert (one.arm >= 0) == verdict.startswith("align")
+    assert one.change[1] < one.change[0] < one.change[2]
+
+
+def test_all_encoders_share_a_way_and_open_verdicts_say_what_would_settle_them():
+    gains, loses = normal([2.0, 0.0, 6.0], 1.0), normal([-1.0, -6.0, -7.0], 1.0)
+    arm, (first, second) = decide.verdicts([gains, loses], [None, None], 2)
+    assert arm == 2 and (first.arm, second.arm) == (2, -1)
+    assert second.verdict == decide.LEAVE
+    far = normal([0.0, 0.0, 5.0], 4.0)
+    (open_,) = decide.verdicts([far], [None], 2)[1]
+    assert open_.verdict == decide.OPEN and not open_.prior and open_.settles > 2
+    more = decide.Normal(far.mean, far.covariance / open_.settles)
+    assert decide.verdicts([more], [None], 2)[1][0].verdict == decide.ALIGN_POSTERIORS
+    (hangs,) = decide.verdicts([far], [normal([0.0, 0.0, 2.0], 0.8)], 2)[1]
+    assert hangs.verdict == decide.ALIGN_POSTERIORS and hangs.prior
 
 
 def test_folds_and_what_they_train_on_share_no_group():
@@ -183,23 +156,12 @@ def test_folds_and_what_they_train_on_share_no_group():
         np.testing.assert_array_equal(part.groups[2], group[out])
 
 
-def test_intervals_hold_what_they_promise():
-    # folds of a true gain, with the correlation that shared training sets bring
-    rng = np.random.default_rng(0)
-    inside = 0
-    for _ in range(500):
-        folds_of = 0.03 + 0.02 * rng.normal() / np.sqrt(10) + 0.02 * rng.normal(size=10)
-        found = decide.estimate(folds_of, 1000)
-        inside += found.low <= 0.03 <= found.high
-    assert inside / 500 >= 0.93
-
-
 def small(**changes):
     return experiment(
         **{
             "data__redundancy": (8,),
             "data__labels": (60,),
-            "advise__minutes": 0.001,
+            "advise__minutes": 5.0,
             "decompose__n_resamples": 4,
             "decompose__steps": 20,
             **changes,
@@ -207,37 +169,27 @@ def small(**changes):
     )
 
 
-def test_advice_never_sees_the_other_splits_and_a_sweep_accepts_it(tmp_path, monkeypatch):
+def test_advice_never_sees_the_test_split_and_a_sweep_accepts_it(tmp_path, monkeypatch):
     first = advise.advise(small(), tmp_path / "a")
     assert json.loads((tmp_path / "a" / "advice.json").read_text()) == first
-    assert set(first) == {"encoders", "pid", "pilot", "config"}
-    for row in first["encoders"].values():
-        assert row["verdict"] in (decide.ALIGN, decide.ALONE, decide.UNDECIDED)
-        assert set(row) == {
-            "verdict",
-            "strength",
-            "strength_interval",
-            "expected_gain",
-            "expected_gain_interval",
-            "reasons",
-        }
+    assert set(first) == {"encoders", "pid", "trials", "config"}
+    trials = first["trials"]
+    assert trials["repeats"] >= 1 and 56 <= trials["judged"] <= 60  # 56 in equal folds, drawn anew
+    assert trials["trainings"] == trials["repeats"] * 8 * 4
+    for name, row in first["encoders"].items():
+        assert row["verdict"] in (*decide.DECIDED, decide.OPEN)
+        assert (row["strength"] > 0) == row["verdict"].startswith("align")
         assert row["reasons"] and all("\n" not in reason for reason in row["reasons"])
-        if row["verdict"] != decide.ALIGN:
-            assert row["strength"] == 0
-            assert row["strength_interval"] is row["expected_gain_interval"] is None
-    pilot = first["pilot"]
-    for name, gains in pilot["gains"].items():  # what was tried is told of undecided ones too
-        for gain, ends in zip(gains, pilot["gain_intervals"][name], strict=True):
-            assert ends is None or ends[0] <= gain <= ends[1]
-        assert pilot["gain_intervals"][name][0] == [0, 0]
-        assert pilot["measured"][name] is None or len(pilot["measured"][name]) == 3
+        for mean, low, high in trials["changes"][name] + trials["prior"][name]:
+            assert low <= mean <= high
+        assert 0 <= trials["gate"][name] <= 1 and len(trials["balanced_changes"][name]) == 3
 
     load = data.load
 
     def spoiled(config, seed):
         task = load(config, seed)
         wrong = Split(tuple(np.zeros_like(x) for x in task.test.x), np.zeros_like(task.test.y))
-        return replace(task, test=wrong, valid=wrong)
+        return replace(task, test=wrong)
 
     monkeypatch.setattr(data, "load", spoiled)
     assert advise.advise(small(), tmp_path / "b")["encoders"] == first["encoders"]
@@ -247,20 +199,64 @@ def test_advice_never_sees_the_other_splits_and_a_sweep_accepts_it(tmp_path, mon
     strengths = advised.hyper.strength
     assert strengths[0] == (0.0, 0.0)
     assert strengths[-1] == tuple(e["strength"] for e in first["encoders"].values())
+    assert advised.alignment.objective == first["config"]["alignment"]["objective"]
     page = advice.make(tmp_path / "a", workdir.read_config(tmp_path / "a"), first).read_text()
-    if len(strengths) == 1:
-        assert "Train without alignment" in page and "Expected change" not in page
-    assert advised.hyper.false_negative_weight == (configs.ADVISED["false_negative_weight"],)
+    assert ("Train without alignment" in page) == (len(strengths) == 1)
     table = sweep.run(advised, tmp_path / "sweep")
     assert table["strength"].nunique() == len(strengths)
 
 
-def test_too_few_labels_is_an_answer(tmp_path):
-    found = advise.advise(small(data__labels=(40,)), tmp_path)
-    for row in found["encoders"].values():
-        assert row["verdict"] == decide.UNDECIDED
-        assert row["strength"] == 0 and row["expected_gain"] is None
-        assert "40 labelled" in row["reasons"][0]
+def test_scores_are_those_of_a_model_trained_on_the_other_folds():
+    config = small(train__steps=200, train__evaluations=4, data__labels=(160,))
+    task = data.load(configs.data_points(config.data)[0][1], 0)
+    forever = time.monotonic() + 1e6
+    (found,) = held_out.run(arms.contrastive(config), task, forever, 0, 1, show=False)
+    assert found.scores.shape == (4, 2, 160) and found.repeats == 1
+    assert np.isin(found.scores, (0, 1)).all()
+    chance = 1 / task.classes
+    assert chance + 0.2 < found.scores[0].mean() < 1  # learned, on examples not trained on
+    y = np.random.default_rng(0).permutation(task.train.y)  # nothing to learn
+    blind = replace(task, train=task.train._replace(y=y), valid=task.valid)
+    (found,) = held_out.run(arms.contrastive(config), blind, forever, 0, 1, show=False)
+    assert abs(found.scores.mean() - chance) < 0.1
+
+
+def test_time_that_is_too_short_and_being_asked_to_stop_end_it():
+    config = small()
+    task = data.load(configs.data_points(config.data)[0][1], 0)
+    own = arms.contrastive(config)
+    assert not list(held_out.run(own, task, time.monotonic(), 0, 8, show=False))
+    asked = iter([False] * 45 + [True] * 1000)
+    rounds = list(held_out.run(own, task, time.monotonic() + 1e6, 0, 8, lambda: next(asked), False))
+    assert 1 <= len(rounds) < 8
+
+
+def test_too_few_labels_and_too_little_time_are_an_answer(tmp_path):
+    few = advise.advise(small(data__labels=(39,)), tmp_path / "few")
+    short = advise.advise(small(advise__minutes=0.001), tmp_path / "short")
+    for found, words in ((few, "39 labelled"), (short, "advise.minutes")):
+        for row in found["encoders"].values():
+            assert row["verdict"] == decide.OPEN
+            assert row["strength"] == 0 and row["expected_change"] is None
+            assert words in row["reasons"][0]
+        assert "without alignment" in explain.text(found)
+
+
+def test_the_atlas_is_asked_about_the_encoders_as_they_are():
+    config = small()
+    task = data.load(configs.data_points(config.data)[0][1], 0)
+    scores = np.zeros((4, 2, 60))
+    scores[:, 0, :30], scores[:, 1, :45] = 1, 1
+    trials = held_out.Trials(scores, np.array([0.9, 0.0]), 1, 32)
+    row = {"first": "x1", "second": "x2", "shared_fraction_first": 0.3}
+    weaker, better = prior.of(config, task, trials, [row | {"shared_fraction_second": None}])
+    posterior = len(arms.of(config)) - 2
+    assert weaker.mean[posterior] > better.mean[posterior]
+    assert abs(better.mean[posterior]) < 1e-9  # a gate of 0 changes nothing
+    config.alignment.objective = "vicreg"
+    unknown = prior.of(config, task, trials, [])[0]
+    assert unknown.covariance[0, 0] == prior.UNKNOWN**2 != unknown.covariance[posterior, posterior]
+    assert prior.of(config, replace(task, classes=0), trials, []) is None
 
 
 @pytest.mark.parametrize(

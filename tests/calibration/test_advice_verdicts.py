@@ -1,61 +1,61 @@
-"""Verdicts of the advice, from simulated scores of folds.
+"""Verdicts of the advice, from simulated scores of examples held out.
 
-Gains of a fold share a part among candidates (its examples) and all folds share a part (their
-training sets overlap), as cross-validated gains do.
+An example is right with a probability of its own; ways to align change it by an effect and by
+something of its own; models of a fold share a shock; repeats train again.
 """
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from redalign_jax.advise import cross_validate, decide
+from redalign_jax.advise import decide
 
-REPEATS, EXAMPLES = 400, 300
-SPREAD = 0.04  # of a fold's gain, in accuracy
-
-
-def gains(rng, names, mean):
-    """{encoder: (folds, candidates)} with these mean gains; 0 at strength 0."""
-    count = len(cross_validate.candidates(names))
-    found = {}
-    for name in names:
-        fold = rng.standard_normal((cross_validate.FOLDS, 1)) + rng.standard_normal() / np.sqrt(
-            cross_validate.FOLDS
-        )
-        values = mean + SPREAD * (
-            0.7 * fold + 0.7 * rng.standard_normal((cross_validate.FOLDS, count))
-        )
-        values[:, 0] = 0
-        found[name] = pd.DataFrame(values)
-    return found
+PAGES, REPEATS, FOLDS, ARMS = 300, 4, 8, 3
+POSTERIOR = ARMS - 1
 
 
-def choices(encoders, mean, seed):
-    rng = np.random.default_rng(seed)
-    names = [f"m{k}" for k in range(encoders)]
-    return [decide.choose(gains(rng, names, mean), names, EXAMPLES) for _ in range(REPEATS)]
+def scores(rng, examples, effect):
+    """(1 + ARMS, examples) mean over repeats; `effect` in points, on every way to align."""
+    ease = rng.beta(1.4, 0.7, size=examples)
+    own = rng.normal(0, 0.12, size=(ARMS, examples))
+    total = np.zeros((1 + ARMS, examples))
+    for _ in range(REPEATS):
+        fold = rng.permutation(np.arange(examples) % FOLDS)
+        luck = rng.random(examples)
+        for arm in range(1 + ARMS):
+            shock = rng.normal(0, 0.02, size=FOLDS)[fold]
+            p = ease + shock + (effect / 100 + own[arm - 1] if arm else 0)
+            drawn = np.where(rng.random(examples) < 0.5, rng.random(examples), luck)
+            total[arm] += drawn < p
+    return total / REPEATS
 
 
-@pytest.mark.parametrize("encoders", [2, 4])
-def test_a_page_says_nothing_where_nothing_is(encoders):
-    found = choices(encoders, 0.0, 0)
-    said = np.mean([any(v != decide.UNDECIDED for v in c.verdicts) for c in found])
-    assert said <= 0.05, said
-    for choice in found:
-        for verdict, strength in zip(choice.verdicts, choice.strengths, strict=True):
-            assert (strength > 0) == (verdict == decide.ALIGN)
+def verdicts(examples, effect, seed=0):
+    rng = np.random.default_rng([seed, examples, effect + 100])
+    found = [decide.evidence(scores(rng, examples, effect)) for _ in range(PAGES)]
+    return [decide.verdicts([one], [None], POSTERIOR)[1][0].verdict for one in found]
 
 
-def test_gains_that_were_chosen_are_not_larger_than_they_are():
-    found = choices(2, 0.0, 1)
-    expected = np.array([gain.mean for c in found for gain in c.gains])
-    error = expected.std() / np.sqrt(REPEATS)  # encoders of a page share the choice
-    assert abs(expected.mean()) < 3 * error
+def share(found, *wanted):
+    return np.mean([v in wanted for v in found])
 
 
-@pytest.mark.parametrize(("mean", "verdict"), [(0.08, decide.ALIGN), (-0.08, decide.ALONE)])
-def test_what_is_there_is_said_and_its_interval_holds(mean, verdict):
-    found = choices(2, mean, 2)
-    assert np.mean([v == verdict for c in found for v in c.verdicts]) > 0.8
-    covered = [all(g.low <= mean <= g.high for g in c.gains) for c in found]
-    assert np.mean(covered) >= 0.92
+ALIGNED = (decide.ALIGN_POSTERIORS, decide.ALIGN_CONTRAST)
+
+
+@pytest.mark.parametrize("examples", [100, 300, 1000])
+def test_nothing_to_gain_is_not_said_to_gain(examples):
+    assert share(verdicts(examples, 0), *ALIGNED) <= 0.03
+
+
+@pytest.mark.parametrize(("examples", "effect"), [(300, 10), (1000, 5), (1000, 10)])
+def test_gains_are_found(examples, effect):
+    found = verdicts(examples, effect)
+    assert share(found, *ALIGNED) > 0.7
+    assert share(found, decide.LEAVE, decide.SAME) <= 0.03
+
+
+@pytest.mark.parametrize(("examples", "effect"), [(100, -10), (300, -5), (1000, -5)])
+def test_losses_are_left_alone(examples, effect):
+    found = verdicts(examples, effect)
+    assert share(found, decide.LEAVE) > 0.7
+    assert share(found, *ALIGNED, decide.SAME) <= 0.03

@@ -6,7 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 import redalign_jax as ra
-from redalign_jax.advise import cross_validate, folds
+from redalign_jax.advise import folds, held_out
 from redalign_jax.data import notes, row_groups
 from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
@@ -194,7 +194,7 @@ def test_ids_of_nothing_are_one_line():
 
 def test_folds_take_the_masks_along():
     got = task(ra.arrays({"a": A, "b": HOLED}, Y))
-    assert cross_validate.units(got) == got.train.present[1].sum() < len(got.train.y)
+    assert held_out.units(got) == got.train.present[1].sum() < len(got.train.y)
     fold = folds.assign(got.train.y, 5, 0)
     for held in range(5):
         part = folds.split(got, fold, held)

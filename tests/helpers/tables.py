@@ -183,29 +183,30 @@ def decomposed(**changes) -> pd.DataFrame:
     return pd.DataFrame([row | changes])
 
 
-def advised(names=("vision", "text", "audio"), metric="accuracy"):
-    """What advice finds: one encoder to align, one undecided, one to leave alone."""
-    verdicts = dict(zip(names, ("align", "undecided", "do not align"), strict=True))
-    measured = dict(zip(names, ([0.06, 0.02, 0.1], [0.06, -0.184, 0.304], None), strict=True))
-    candidates = [[s] * 3 for s in (0.0, 2.0, 16.0)] + [[0.0, 16.0, 16.0]]
+def advised(names=("vision", "text", "audio"), scale=1.0):
+    """What advice finds: one encoder to align, one open, one to leave alone."""
+    verdicts = ("align posteriors", "cannot tell", "leave alone")
+    arms = ["contrast at λ = 1", "posterior"]
     encoders = {}
-    for name, verdict in verdicts.items():
-        align = verdict == "align"
+    for k, (name, verdict) in enumerate(zip(names, verdicts, strict=True)):
         encoders[name] = {
             "verdict": verdict,
-            "strength": 16.0 * align,
-            "strength_interval": [2.0, 16.0] if align else None,
-            "expected_gain": 0.06 if align else None,
-            "expected_gain_interval": [0.02, 0.1] if align else None,
+            "arm": "posterior",
+            "strength": float(k == 0),
+            "expected_change": [3.0 - 2 * k, 1.0 - 2 * k, 5.0 - 2 * k],
+            "regret": 0.8,
+            "hangs_on_prior": k == 0,
+            "labels_needed": 60 if k == 1 else None,
             "reasons": [f"What {name} tells, its partner tells too: not a heading."],
         }
-    pilot = {"metric": metric, "labelled": 100, "folds": 10, "trainings": 80}
-    pilot["candidates"] = candidates
-    pilot["measured"] = measured
-    pilot["gains"] = {name: [0.0, 0.02, 0.06, None] for name in names}
-    ends = [[0.0, 0.0], [-0.03, 0.07], [-0.01, 0.13], None]
-    pilot["gain_intervals"] = dict.fromkeys(names, ends)
-    hyper = {"strength": [[0.0] * 3, [16.0, 0.0, 0.0]], "temperature": [1.0]}
-    hyper |= {"align_fraction": [0.5], "false_negative_weight": [0.9]}
-    config = {"modalities": list(names), "hyper": hyper}
-    return {"encoders": encoders, "pid": [], "pilot": pilot, "config": config}
+    unit = {"name": "points of accuracy", "scale": scale, "digits": 1}
+    trials = {"labelled": 100, "units": 100, "enough": True, "unit": unit, "arms": arms}
+    trials |= {"repeats": 2, "trainings": 48, "folds": 8, "judged": 96, "seconds": 50.0}
+    trials["changes"] = {n: [[0.5, -3.0, 4.0], [2.5, -0.5, 5.5]] for n in names}
+    trials["prior"] = {n: [[-0.5, -4.0, 3.0], [2.0, -2.0, 6.0]] for n in names}
+    trials["gate"] = dict.fromkeys(names, 0.6)
+    trials["balanced_changes"] = {n: [0.2, 2.1] for n in names}
+    config = {"modalities": list(names), "alignment": {"objective": "posterior"}}
+    config["hyper"] = {"strength": [[0.0] * 3, [1.0, 0.0, 0.0]], "temperature": [0.2]}
+    config["hyper"] |= {"align_fraction": [1.0], "false_negative_weight": [0.0]}
+    return {"encoders": encoders, "pid": [], "trials": trials, "config": config}
