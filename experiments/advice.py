@@ -1,172 +1,177 @@
-"""Is the advice any good? Against the best strength in hindsight, on tasks drawn at random.
+"""Is the advice any good? On real datasets whose outcome is known from many splits.
 
-python experiments/advice.py --tasks=synthetic --json=FILE    # 40 tasks; R and seed are random
-python experiments/advice.py --tasks=digits --json=FILE       # 15 pairs of views, 100 labels
+python experiments/advice.py --data=DIR --runs=DIR --table=ATLAS [--minutes=2] [--null]
 
-Advice is computed from labelled training examples alone (the decomposition, which only explains it,
-is left out). Then every strength of the grid and every strength that could have been advised is
-trained on the whole training split with several inits and read on the test split. Per encoder:
+For one pair of every dataset of the atlas, `experiments/atlas.py`, advice is asked on a fresh split,
+with an atlas from which this dataset was taken out. What following it brings is then read in the
+atlas: the mean change over 8 other splits, stopped early, of test accuracy. Per encoder, in points:
 
-  regret     accuracy at the best symmetric λ of the grid, in hindsight, minus that at the advised
-             strengths; the best of many is too good by chance, so this is an upper bound
-  coverage   how often the stated 95 % interval of the gain holds the realised one
-  separation align at λ = 1 where the linear diagnosis of separation.py says so, else λ = 0
+  regret   the best of leaving alone, contrast at the two strengths tried, and posteriors, in
+           hindsight, minus what was advised; the best of noisy means is too good, an upper bound
+  wrong    a decided verdict whose regret is above 2, or an alignment that loses more than 1
+
+--null permutes the partner's rows within each class and split: nothing is to be gained from it, and
+verdicts are counted. Regressions are left out: the atlas has two.
 """
 
 import argparse
 import json
 import sys
 import time
-from itertools import combinations
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 from ml_collections import ConfigDict
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
-from configs import mfeat as digits  # noqa: E402
-from experiments import separation  # noqa: E402
-from redalign_jax import data, sweep  # noqa: E402
-from redalign_jax.advise import cross_validate, decide  # noqa: E402
-from redalign_jax.config import base  # noqa: E402
-from redalign_jax.data.sources import mfeat, redundancy_bits  # noqa: E402
-from redalign_jax.runtime import devices  # noqa: E402
-from redalign_jax.sweep import grid  # noqa: E402
-from redalign_jax.task import Task  # noqa: E402
+from experiments import atlas as making  # noqa: E402
+from experiments.peers import DATASETS as PAIRS  # noqa: E402
+from redalign_jax import advise, data  # noqa: E402
+from redalign_jax.advise import arms, decide  # noqa: E402
+from redalign_jax.analysis import atlas  # noqa: E402
+from redalign_jax.task import Split, Task  # noqa: E402
 
-GRID = (0.0, 0.1, 0.3, 0.6, 1.0, 2.0, 4.0)
+SEED = 1000  # of the split that is advised on
+LARGE = 2.0
 
 
-def tasks(kind: str, count: int, seed: int) -> list[tuple[str, ConfigDict, int]]:
-    """(name, config, seed) of every task."""
+def configured(name: str, labels: int, folder: Path, runs: Path) -> ConfigDict:
+    """The experiment of the atlas on one pair of a dataset."""
+    section, _ = making.sections(name, folder, runs)
+    section.labels = (labels,)
+    if name == "av_digits":
+        section.pairing = ("same",)
+    else:
+        pair = PAIRS[name]
+        section.modalities = (pair or section.modalities[0],)
+    config = making.experiment(section, 8)
+    config.sweep.first_seed = SEED
+    return config
+
+
+def unpaired(task: Task, seed: int) -> Task:
+    """The task with the second modality's rows permuted among rows of one class of a split."""
     rng = np.random.default_rng(seed)
-    found = []
-    if kind == "synthetic":
-        for _ in range(count):
-            redundancy, own = int(rng.integers(0, 9)), int(rng.integers(1000, 100_000))
-            fields = redundancy_bits.defaults()
-            fields.redundancy = (redundancy,)
-            found.append((f"R={redundancy} seed={own}", base(fields), own))
-        return found
-    for pair in list(combinations(mfeat.VIEWS, 2))[:count]:
-        config = digits.get_config()
-        config.data.modalities = (",".join(pair),)
-        found.append((",".join(pair), config, int(rng.integers(1000, 100_000))))
-    return found
+
+    def mixed(split: Split) -> Split:
+        order, labelled = np.arange(len(split.x[0])), len(split.y)
+        for c in np.unique(split.y):
+            rows = np.flatnonzero(split.y == c)
+            order[rows] = rng.permutation(rows)
+        order[labelled:] = labelled + rng.permutation(len(order) - labelled)
+        return split._replace(x=(split.x[0], split.x[1][order]))
+
+    return replace(task, train=mixed(task.train), valid=mixed(task.valid), test=mixed(task.test))
 
 
-def realised(config: ConfigDict, task: Task, own: ConfigDict, inits: int) -> dict[str, np.ndarray]:
-    """Test accuracy per encoder: (grid strengths, then candidates), mean over inits."""
-    plain = {name: values[0] for name, values in config.hyper.items()}
-    mechanism = {name: values[0] for name, values in own.hyper.items()}
-    settings = [plain | {"strength": s} for s in GRID]
-    settings += [mechanism | {"strength": s} for s in cross_validate.candidates(task.modalities)]
-    size = own.encoder.embed_dim[0]
-    cells = [grid.Cell(k, {"seed": k}, lambda seed: task, 10_000 + k, size) for k in range(inits)]
-    model = grid.build_model(own, task, size)
-    table = sweep.train(own, grid.Group(model, grid.arrays(task), cells), settings)
-    table["setting"] = table["place"] % len(settings)
-    rows = table[table["metric"] == "accuracy"]
-    mean = rows.groupby(["subject", "setting"])["value"].mean().unstack()
-    return {name: mean.loc[name].to_numpy() for name in task.modalities}
+def ask(config: ConfigDict, folder: Path, rows: pd.DataFrame, null: bool) -> dict:
+    """The advice, by an atlas of these rows."""
+
+    def load(section: ConfigDict, seed: int) -> Task:
+        task = data.load(section, seed)
+        return unpaired(task, seed) if null else task
+
+    with mock.patch.object(atlas, "table", lambda: rows):
+        return advise.advise(config, folder, False, load)
 
 
-def judge(name: str, config: ConfigDict, seed: int, minutes: float, inits: int) -> list[dict]:
-    """One row per encoder."""
-    config.sweep.first_seed = seed
-    point = ConfigDict({k: v[0] if isinstance(v, tuple) else v for k, v in config.data.items()})
-    task = data.load(point, seed)
-    own = cross_validate.configured(config, task)
-    began = time.perf_counter()
-    trials = cross_validate.run(own, task, minutes, seed)
-    seconds = time.perf_counter() - began
-    labelled = len(task.train.y) - len(task.train.y) % cross_validate.FOLDS
-    choice = decide.choose(cross_validate.gains(trials, "accuracy"), task.modalities, labelled)
-    options = cross_validate.candidates(task.modalities)
-    flat = [np.asarray(x, np.float64).reshape(len(x), -1) for x in task.train.x]
-    delta = separation.ratio(*flat, task.train.y)
-    accuracy = realised(config, task, own, inits)
-    rows = []
-    for k, modality in enumerate(task.modalities):
-        of_grid, of_options = np.split(accuracy[modality], [len(GRID)])
-        # strengths that the pilot did not try as such: the encoder's own trial
-        exact = choice.strengths if choice.strengths in options else options[choice.candidate]
-        got = of_options[options.index(exact)]
-        rows.append(
+def judge(name: str, labels: int, found: dict, rows: pd.DataFrame) -> list[dict]:
+    """One row per encoder: what was advised, and what everything brings."""
+    trials, judged = found["trials"], []
+    pairing = "same" if name == "av_digits" else ""
+    here = rows[(rows["dataset"] == name) & (rows["pairing"] == pairing)]
+    here = here[here["labels"] == labels]
+    names = list(found["encoders"])
+    for encoder, row in found["encoders"].items():
+        (partner,) = set(names) - {encoder}
+        own = here[(here["encoder"] == encoder) & (here["partner"] == partner)]
+        if len(own) != 1:
+            raise SystemExit(f"{name}: {encoder} beside {partner} is not in the table")
+        own = own.iloc[0]
+        brings = {"alone": 0.0} | {f"{s:g}": own[f"early_{s:g}"] for s in arms.STRENGTHS}
+        brings["posterior"] = own["early_posterior"]
+        keys = list(brings)
+        taken = "alone"
+        if row["strength"]:
+            taken = keys[1 + trials["arms"].index(row["arm"])]
+        measured = (
+            [0.0] + [c[0] for c in trials["changes"][encoder]] if trials["repeats"] else [0.0]
+        )
+        judged.append(
             {
-                "task": name,
-                "encoder": modality,
-                "verdict": choice.verdicts[k],
-                "strength": choice.strengths[k],
-                "gain": choice.gains[k].mean,
-                "low": choice.gains[k].low,
-                "high": choice.gains[k].high,
-                "accuracy": got,
-                "best": of_grid.max(),
-                "balanced": of_options[options.index((16.0,) * len(task.modalities))],
-                "separation": of_grid[GRID.index(1.0 if delta > 1 else 0.0)],
-                "ratio": delta,
-                "seconds": seconds,
-                **{f"fixed {s:g}": of_grid[i] for i, s in enumerate(GRID)},
+                "dataset": name,
+                "labels": labels,
+                "encoder": encoder,
+                "verdict": row["verdict"],
+                "prior": row["hangs_on_prior"],
+                "seconds": trials["seconds"],
+                "best": max(brings.values()),
+                "advice": brings[taken],
+                "always none": 0.0,
+                "always posteriors": brings["posterior"],
+                "always contrast at 1": brings["1"],
+                "best on held-out examples": brings[keys[int(np.argmax(measured))]],
             }
         )
-    return rows
+    return judged
 
 
-def summary(table: pd.DataFrame) -> dict:
-    """Mean and worst regret of every policy, in points, and what the intervals are worth."""
-    fixed = [c for c in table if c.startswith("fixed ")]
-    single = table[fixed].mean().idxmax()
-    policies = {
-        "advice": table["accuracy"],
-        "balanced, unasked": table["balanced"],
-        "always 0": table["fixed 0"],
-        "always 1": table["fixed 1"],
-        f"best single, {single}": table[single],
-        "separation ratio": table["separation"],
-    }
-    regret = {
-        name: {
-            "mean": float(100 * (table["best"] - got).mean()),
-            "worst": float(100 * (table["best"] - got).max()),
-        }
-        for name, got in policies.items()
-    }
-    gain = table["accuracy"] - table["fixed 0"]
-    told = table["verdict"] == decide.ALIGN
-    inside = (gain >= table["low"]) & (gain <= table["high"])
-    return {
-        "encoders": len(table),
-        "regret": regret,
-        "coverage": float(inside[told].mean()),
-        "gain": float(100 * gain.mean()),
-        "verdicts": table["verdict"].value_counts().to_dict(),
-        "seconds": float(table["seconds"].median()),
-    }
+def said(table: pd.DataFrame) -> str:
+    """Verdicts, and the regret of every policy, datasets counted as one."""
+    decided = table["verdict"].isin(decide.DECIDED)
+    counts = table["verdict"].value_counts().to_dict()
+    lines = [f"{len(table)} encoders: {counts}; {decided.mean():.0%} decided"]
+    lines.append(f"{int(table['prior'].sum())} verdicts hang on other datasets")
+    regret = table["best"] - table["advice"]
+    wrong = decided & ((regret > LARGE) | (table["advice"] < -1))
+    lines.append(f"wrong: {int(wrong.sum())} of {int(decided.sum())} decided")
+    lines += ["", "| policy | mean regret | worst | mean change |", "| --- | --- | --- | --- |"]
+    for policy in table.columns[table.columns.get_loc("advice") :]:
+        each = (table["best"] - table[policy]).groupby(table["dataset"]).mean()
+        change = table[policy].groupby(table["dataset"]).mean().mean()
+        worst = (table["best"] - table[policy]).max()
+        half = 1.96 * each.sem()
+        lines.append(f"| {policy} | {each.mean():.2f} ± {half:.2f} | {worst:.1f} | {change:+.2f} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Runs, prints, writes."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--tasks", choices=("synthetic", "digits"), required=True)
-    parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--inits", type=int, default=4)
+    """Asks, judges, prints after each dataset."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--runs", required=True, type=Path)
+    parser.add_argument("--table", required=True, type=Path, help="the atlas, parquet")
+    parser.add_argument("--datasets", default="")
     parser.add_argument("--minutes", type=float, default=2.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, required=True, metavar="FILE")
-    flags = parser.parse_args()
-    devices.prepare()
-    rows = []
-    for name, config, seed in tasks(flags.tasks, flags.count, flags.seed):
-        rows += judge(name, config, seed, flags.minutes, flags.inits)
-        last = rows[-1]
-        print(f"{name}: {last['verdict']}, {last['seconds']:.0f} s", flush=True)
-        found = {"summary": summary(pd.DataFrame(rows)), "rows": rows}
-        flags.json.write_text(json.dumps(found, indent=1, default=float) + "\n")
-    print(json.dumps(found["summary"], indent=1))
+    parser.add_argument("--null", action="store_true", help="partners permuted within classes")
+    args = parser.parse_args()
+    rows = pd.read_parquet(args.table)
+    names = args.datasets.split(",") if args.datasets else rows["dataset"].unique()
+    args.runs.mkdir(parents=True, exist_ok=True)
+    judged: list[dict] = []
+    for name in names:
+        if not rows.loc[rows["dataset"] == name, "classes"].any():
+            continue
+        labels = int(rows.loc[rows["dataset"] == name, "labels"].min())
+        config = configured(name, labels, args.data, args.runs)
+        config.advise.minutes = args.minutes
+        folder = args.runs / f"{name}{'.null' if args.null else ''}"
+        began = time.monotonic()
+        if (folder / "advice.json").exists():
+            found = json.loads((folder / "advice.json").read_text())
+        else:
+            found = ask(config, folder, rows[rows["dataset"] != name], args.null)
+        judged += judge(name, labels, found, rows)
+        verdicts = {n: row["verdict"] for n, row in found["encoders"].items()}
+        print(f"{name}, {time.monotonic() - began:.0f} s: {verdicts}", flush=True)
+    table = pd.DataFrame(judged)
+    table.to_csv(args.runs / f"judged{'.null' if args.null else ''}.csv", index=False)
+    print(said(table))
 
 
 if __name__ == "__main__":
