@@ -105,8 +105,9 @@ def correlations(rows: pd.DataFrame, moment: str) -> pd.DataFrame:
     rows = rows.assign(lead=lead)
     for name, y in outcomes(rows, moment).items():
         for x in ("shared_fraction", "redundancy_fraction", "lead"):
+            both_ways = x == "lead"  # of a pair's two encoders it is one number and its negative
             table[name, x] = {
-                "between": between(rows[x], y, rows["dataset"], rng),
+                "between": "" if both_ways else between(rows[x], y, rows["dataset"], rng),
                 "within": within(x, y, rows, rng),
             }
     return pd.DataFrame(table).T
@@ -170,10 +171,8 @@ def predictions(rows: pd.DataFrame, moment: str) -> pd.DataFrame:
             error = pd.Series((y - guess) ** 2).groupby(dataset).mean()
             less = (base - error) / base.mean()
             half = stats.t.ppf(0.975, len(less) - 1) * less.sem()
-            fit = np.polyfit(guess, y, 1, w=np.sqrt(weight)) if np.ptp(guess) else [np.nan]
             table[arm, name] = {
                 "R²": f"{less.mean():+.2f} [{less.mean() - half:+.2f}, {less.mean() + half:+.2f}]",
-                "slope": f"{fit[0]:.2f}",
                 "error, points": f"{np.sqrt(error.mean()):.2f}",
                 "noise, points": f"{np.sqrt(noise):.2f}",
             }
@@ -188,7 +187,7 @@ def coverage(rows: pd.DataFrame, moment: str) -> pd.Series:
         found = atlas.expected(atlas.encoders(rows[out], moment), rows=rows[~out], moment=moment)
         low, high = found.ends()
         y = rows.loc[out, [f"{moment}_{arm}" for arm in atlas.ARMS]].to_numpy(float)
-        inside.loc[out] = (low <= y) & (y <= high)
+        inside.loc[out] = ((low <= y) & (y <= high)).astype(float)
     return inside.groupby(rows["dataset"]).mean().mean()
 
 

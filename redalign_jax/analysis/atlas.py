@@ -29,6 +29,7 @@ POSTERIOR = "posterior"
 ARMS = (*(f"{s:g}" for s in STRENGTHS), POSTERIOR)
 # A slope is believed as much as one dataset's worth of data asks for it.
 RIDGE = 1.0
+TYPICAL_GATE = 0.5
 
 
 class Encoder(NamedTuple):
@@ -119,9 +120,6 @@ def _design(of: Encoder, arm: str) -> np.ndarray:
     return x
 
 
-TYPICAL_GATE = 0.5
-
-
 def _fitted(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Ridge regression that leaves the constant alone."""
     penalty = RIDGE * np.eye(x.shape[1])
@@ -175,7 +173,5 @@ def expected(
     )
     error = actual - left_out(rows, arms, moment)
     share = weight / weight.sum()
-    covariance = (error * share[:, None]).T @ error
-    scale = np.ones((len(of.score), len(arms)))
-    covariance = scale[:, :, None] * covariance[None] * scale[:, None, :]
+    covariance = np.broadcast_to((error * share[:, None]).T @ error, (*mean.shape, len(arms)))
     return Expected(mean, covariance, rows["dataset"].nunique())
