@@ -24,7 +24,18 @@ from redalign_jax.analysis import atlas, theory  # noqa: E402
 
 EXCHANGES = 2000
 FEWEST = 4  # encoders of a dataset, to ask within it
-LEVELS = (0, *atlas.STRENGTHS)
+# that had no part in building the posterior mechanism
+UNSEEN = (
+    "mosi",
+    "pom",
+    "dermatology",
+    "vowels",
+    "segment",
+    "adult",
+    "arrhythmia",
+    "watch",
+    "racket",
+)
 
 
 def first(rows: pd.DataFrame) -> pd.DataFrame:
@@ -92,8 +103,8 @@ def _exchanged(x: str, own: pd.DataFrame, rng: np.random.Generator) -> np.ndarra
         paired = dict(zip(pairings, rng.permutation(pairings), strict=True))
         moved = [value.get((paired[p], named[a], named[b]), np.nan) for p, a, b in keys]
         here = np.isfinite(moved)
-        pair = np.corrcoef(stats.rankdata(np.array(moved)[here]), ranks[here])
-        found[i] = pair[0, 1] if np.isfinite(pair[0, 1]) else 0
+        x, y = stats.rankdata(np.array(moved)[here]), ranks[here]
+        found[i] = np.corrcoef(x, y)[0, 1] if np.ptp(x) and np.ptp(y) else 0
     return found
 
 
@@ -213,6 +224,19 @@ def harms(rows: pd.DataFrame, moment: str) -> pd.DataFrame:
     return pd.DataFrame(table).T
 
 
+def tuned(rows: pd.DataFrame, moment: str) -> str:
+    """InfoNCE with λ, 0 too, of the best validation score; and how far posteriors are ahead."""
+    found = outcomes(rows, moment)
+    chosen, posterior = found["gain, λ by validation"], found["change by posteriors"]
+    said = []
+    for name, each in (("λ by validation", chosen), ("posteriors ahead", posterior - chosen)):
+        of_data = each.groupby(rows["dataset"]).mean()
+        half = stats.t.ppf(0.975, len(of_data) - 1) * of_data.sem()
+        lost = f"worst {each.min():+.1f}, {int((each < -1).sum())} of {len(each)} below −1"
+        said.append(f"{name}: {of_data.mean():+.2f} ± {half:.2f}, {lost}")
+    return "; ".join(said)
+
+
 def _auc(score: np.ndarray, label: np.ndarray) -> float:
     if label.all() or not label.any():
         return np.nan
@@ -228,7 +252,9 @@ def main() -> None:
     rows = first(every)
     print(f"{len(every)} rows, {len(rows)} encoders, {rows['dataset'].nunique()} datasets")
     for moment in ("early", "last"):
-        print(f"\n# {moment}\n{harms(every, moment).to_string()}")
+        print(f"\n# {moment}\n{harms(every, moment).to_string()}\n{tuned(every, moment)}")
+        others = every[every["dataset"].isin(UNSEEN)]
+        print(f"of the nine: {tuned(others, moment)}\n{harms(others, moment).to_string()}")
         print(f"\n{correlations(rows, moment).to_string()}")
         print(f"\n{predictions(every, moment).to_string()}")
         print(f"\ncoverage\n{coverage(every, moment).round(3).to_string()}", flush=True)

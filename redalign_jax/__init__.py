@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         fit,
         inspect,
         load,
+        predict_gain,
         report,
         sweep,
     )
@@ -43,6 +44,7 @@ __all__ = [
     "fit",
     "inspect",
     "load",
+    "predict_gain",
     "report",
     "sweep",
 ]

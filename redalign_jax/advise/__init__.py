@@ -23,7 +23,8 @@ from redalign_jax.task import Task
 
 __all__ = ["advise", "apply"]
 
-INFORMATION = 0.25  # of the minutes, at most, for the decomposition
+INFORMATION = 0.25  # of the minutes, for the decomposition; its intervals only if they fit
+MOST_INFORMATION = 0.4  # of the minutes; it is given up beyond
 FEWEST_RESAMPLES = 2
 RESERVE = 2.0  # seconds, for what comes after the trials
 REPEATS = 8  # of the cross-validation, at most
@@ -141,8 +142,11 @@ def _information(
 ) -> list[dict[str, Any]]:
     """Decompositions of the labelled training examples; empty where they are too few.
 
-    Intervals only if a first estimate says that they, too, end in `seconds`.
+    Intervals only if a first estimate says that they, too, end in `seconds`; none at all if that
+    takes longer than its share.
     """
+    began = time.monotonic()
+    end = began + seconds * MOST_INFORMATION / INFORMATION
     y = task.train.y
     x = tuple(m[: len(y)] for m in task.train.x)
     group = None if task.groups is None else task.groups[0][: len(y)]
@@ -154,13 +158,16 @@ def _information(
         own = ConfigDict(config.decompose.to_dict() | {"n_resamples": resamples})
         work = decomposition.work(len(x), present is not None, own.to_dict())
         shown = Progress(*work, progress, what="classifiers for the information")
-        with threadpool_limits(1, user_api="blas"), shown:
-            return decomposition.estimates(
-                task.modalities, x, y, key, own, group, shown.advance, present
-            )
 
-    began = time.monotonic()
-    most = config.decompose.n_resamples
+        def advance(steps: int) -> None:
+            shown.advance(steps)
+            if time.monotonic() > end:
+                raise TimeoutError
+
+        with threadpool_limits(1, user_api="blas"), shown:
+            return decomposition.estimates(task.modalities, x, y, key, own, group, advance, present)
+
+    most, rows = config.decompose.n_resamples, []
     try:
         rows = estimated(0)
         took = time.monotonic() - began
@@ -170,6 +177,9 @@ def _information(
     except UserError as error:
         logging.warning("the information cannot be estimated: %s", error)
         return []
+    except TimeoutError:
+        if not rows:
+            logging.warning("the information is not estimated: that takes longer than its share")
     # NaN, a share of nothing, is no JSON
     return [{k: None if v != v else v for k, v in row.items()} for row in rows]
 
