@@ -3,8 +3,9 @@
 python experiments/advice.py --data=DIR --runs=DIR --table=ATLAS [--minutes=2] [--null]
 
 For one pair of every dataset of the atlas, `experiments/atlas.py`, advice is asked on a fresh
-split, with an atlas from which this dataset was taken out. What following it brings is then read in the
-atlas: the mean change over 8 other splits, stopped early, of test accuracy. Per encoder, in points:
+split, with an atlas from which this dataset was taken out. What following it brings is then read
+in the atlas: the mean change over 8 other splits, stopped early, of test accuracy. Per encoder, in
+points:
 
   regret   the best of leaving alone, contrast at the two strengths tried, and posteriors, in
            hindsight, minus what was advised; the best of noisy means is too good, an upper bound

@@ -1,6 +1,8 @@
 """Cross-validation on a task's labelled training examples; its test split stays unseen."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,32 +32,60 @@ def assign(y: np.ndarray, folds: int, seed: int, group: np.ndarray | None = None
     return fold
 
 
-def split(task: Task, fold: np.ndarray, held_out: int) -> Task:
+class Sizes(NamedTuple):
+    """Examples of a fold's task: trained on with and without a label, and judged on."""
+
+    labelled: int
+    unlabelled: int
+    judged: int
+
+
+def smallest(task: Task, every: Sequence[np.ndarray]) -> Sizes:
+    """The smallest over folds of `every` assignment: what tasks of all of them can have."""
+    found = []
+    for fold in every:
+        for f in range(fold.max() + 1):
+            stay, out = _rows(task, fold, f)
+            labelled = int((stay < len(fold)).sum())
+            found.append((labelled, len(stay) - labelled, len(out)))
+    return Sizes(*map(int, np.min(found, axis=0)))
+
+
+def _rows(task: Task, fold: np.ndarray, f: int) -> tuple[np.ndarray, np.ndarray]:
+    """Training rows without a fold and all that belongs together with it, and the fold's."""
+    out = gone = np.flatnonzero(fold == f)
+    if task.groups is not None:
+        group = task.groups[0]
+        gone = np.flatnonzero(np.isin(group, group[out]))
+    return np.delete(np.arange(len(task.train.x[0])), gone), out
+
+
+def split(task: Task, fold: np.ndarray, held_out: int, sizes: Sizes | None = None) -> Task:
     """`task` trained without one fold of its labelled examples and judged on it.
 
     The fold is gone from the training pairs altogether, and so are pairs of its groups; the other
     unlabelled pairs stay. The fold is the test split, the validation split stays. Where folds
-    differ in size, all are cut to the smallest and so is what they train on: tasks of all folds
-    have one shape.
+    differ in size, all are cut to `sizes`: tasks of all folds have one shape.
+
+    Args:
+      task: the task.
+      fold: of every labelled example, see `assign`.
+      held_out: the fold.
+      sizes: None for `smallest` of this assignment.
     """
     labelled, group = len(fold), None if task.groups is None else task.groups[0]
-    kept, judged = [], []
-    for f in range(fold.max() + 1):
-        out = np.flatnonzero(fold == f)
-        gone = out if group is None else np.flatnonzero(np.isin(group, group[out]))
-        judged.append(out)
-        kept.append(np.delete(np.arange(len(task.train.x[0])), gone))
-    with_label = min(int((rows < labelled).sum()) for rows in kept)
-    without = min(int((rows >= labelled).sum()) for rows in kept)
-    stay, out = kept[held_out], judged[held_out][: min(map(len, judged))]
-    stay = np.concatenate([stay[stay < labelled][:with_label], stay[stay >= labelled][:without]])
+    sizes = smallest(task, [fold]) if sizes is None else sizes
+    stay, out = _rows(task, fold, held_out)
+    out = out[: sizes.judged]
+    with_label, without = stay[stay < labelled], stay[stay >= labelled]
+    stay = np.concatenate([with_label[: sizes.labelled], without[: sizes.unlabelled]])
     train, part = (
         Split(
             tuple(x[rows] for x in task.train.x),
             task.train.y[rows[:count]],
             None if task.train.present is None else task.train.present[:, rows],
         )
-        for rows, count in ((stay, with_label), (out, len(out)))
+        for rows, count in ((stay, sizes.labelled), (out, len(out)))
     )
     numbers = None if group is None else (group[stay], task.groups[1], group[out])
     return replace(task, train=train, test=part, groups=numbers, known={}, joint=None)

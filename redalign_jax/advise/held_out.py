@@ -123,7 +123,9 @@ def run(
     """
     devices.prepare()
     every = arms.of(config)
-    parts, first = [], _split(task, seed, 0)
+    assigned = _assigned(task, seed, most)
+    sizes = folds.smallest(task, assigned)  # one program for all repeats
+    parts, first = [], _split(task, assigned[0], sizes)
     say(f"compiling trials of {len(every)} ways to train", show)
     for objective in dict.fromkeys(arm.objective for arm in every):
         own, settings = arms.settings(config, objective)
@@ -142,7 +144,7 @@ def run(
     ):
         for repeat in range(most):
             began = time.monotonic()
-            found = first if not repeat else _split(task, seed, repeat)
+            found = first if not repeat else _split(task, assigned[repeat], sizes)
             score, row = np.full_like(total, np.nan), 0
             try:
                 for part in parts:
@@ -162,16 +164,19 @@ def run(
                 return
 
 
-def _split(task: Task, seed: int, repeat: int) -> list[tuple[np.ndarray, Task]]:
+def _assigned(task: Task, seed: int, repeats: int) -> list[np.ndarray]:
+    """The fold of every labelled example, drawn anew for every repeat."""
+    y = task.train.y
+    group = None if task.groups is None else task.groups[0][: len(y)]
+    return [
+        folds.assign(y, FOLDS, (seed + 7919 * repeat) % SEEDS, group) for repeat in range(repeats)
+    ]
+
+
+def _split(task: Task, fold: np.ndarray, sizes: folds.Sizes) -> list[tuple[np.ndarray, Task]]:
     """The examples of every fold, and the task without them."""
-    labelled = len(task.train.y)
-    group = None if task.groups is None else task.groups[0][:labelled]
-    fold = folds.assign(task.train.y, FOLDS, (seed + 7919 * repeat) % SEEDS, group)
-    found = []
-    for k in range(FOLDS):
-        part = folds.split(task, fold, k)
-        found.append((np.flatnonzero(fold == k)[: len(part.test.y)], part))
-    return found
+    each = [folds.split(task, fold, k, sizes) for k in range(FOLDS)]
+    return [(np.flatnonzero(fold == k)[: sizes.judged], each[k]) for k in range(FOLDS)]
 
 
 def _cells(

@@ -50,6 +50,26 @@ def test_folds_are_equal_stratified_and_never_trained_on(labelled, count, extra,
     )
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31))
+def test_tasks_of_every_repeat_have_one_shape(seed):
+    """Folds of whole groups differ in size, and from one draw to the next."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 14, 90)
+    x, y = rng.normal(size=(90, 2)).astype(np.float32), rng.integers(0, 3, 60)
+    train = Split((x, x), y)
+    task = Task(MODALITIES, 3, train, train, train, groups=(group, group, group))
+    every = [folds.assign(y, 4, s, group[:60]) for s in range(5)]
+    sizes = folds.smallest(task, every)
+    shapes = set()
+    for fold in every:
+        for k in range(4):
+            part = folds.split(task, fold, k, sizes)
+            shapes.add((part.train.x[0].shape, part.train.y.shape, part.test.y.shape))
+            assert not set(part.groups[0]) & set(part.groups[2])
+    assert shapes == {((sizes[0] + sizes[1], 2), (sizes[0],), (sizes[2],))}
+
+
 def test_evidence_is_paired_and_knows_groups():
     rng = np.random.default_rng(0)
     n = 60
