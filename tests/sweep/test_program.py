@@ -25,7 +25,7 @@ def fit(monkeypatch):
         mesh = devices.mesh()
         tried.clear()
 
-        def compile_block(model, plan, settings, mesh, shape, example):
+        def compile_block(model, plan, settings, mesh, shape, *_):
             share = shape.rows * shape.settings // mesh.shape[devices.RUNS]
             tried.append(share)
             if share > most:
