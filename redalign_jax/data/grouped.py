@@ -85,7 +85,7 @@ def draw(
       stratum: (n,) classes, or quantiles of a target.
       groups: (n,) numbers, equal for rows that belong together.
       labelled: (n,) bool; validation and test splits are of labelled rows.
-      valid, test: rows of these splits.
+      valid, test: rows of these splits; 0 for a split that is not to be drawn.
       least: rows of every stratum that a split needs.
       seed: of the draw.
       source: the dataset, for the message of an error.
@@ -102,7 +102,8 @@ def draw(
             return None
         of_row = split[member]
         parts = [np.flatnonzero((of_row == p) & labelled) for p in (_TRAIN, _VALID, _TEST)]
-        if least and any(len(np.unique(stratum[p])) < len(strata_there) for p in parts):
+        wanted = [p for p, size in zip(parts, (1, valid, test), strict=True) if size]
+        if least and any(len(np.unique(stratum[p])) < len(strata_there) for p in wanted):
             return None
         return parts[0], np.flatnonzero((of_row == _TRAIN) & ~labelled), parts[1], parts[2]
 
@@ -144,13 +145,15 @@ def _dealt(
     at = np.cumsum(size[order]) - size[order] * rng.random(len(order)) - before[kind[order]]
     order = order[np.argsort(at / total[kind[order]], kind="stable")]
     ends = np.cumsum(size[order])
-    t = np.searchsorted(ends, test)
-    v = np.searchsorted(ends, ends[t] + valid) if t < len(order) else len(order)
-    if v >= len(order) - 1:
+    t = np.searchsorted(ends, test) + 1 if test else 0  # groups of the test split
+    if t >= len(order):
+        return None
+    v = np.searchsorted(ends, (ends[t - 1] if t else 0) + valid) + 1 if valid else t
+    if v >= len(order):
         return None
     split = np.full(len(size), _TRAIN)
-    split[order[: t + 1]] = _TEST
-    split[order[t + 1 : v + 1]] = _VALID
+    split[order[:t]] = _TEST
+    split[order[t:v]] = _VALID
     return split
 
 

@@ -47,7 +47,8 @@ def facts(
         lines.append(f"{len(np.unique(groups)):,} groups of rows that stay on one side of a split")
     if split is not None:
         counts = ", ".join(
-            f"{np.sum(split == k):,} {part}" for k, part in enumerate(("train", "valid", "test"))
+            f"{count:,} {part}" if (count := np.sum(split == k)) else f"{part} to be drawn"
+            for k, part in enumerate(("train", "valid", "test"))
         )
         lines.append(f"split as given: {counts}")
     if len(names) > 1:

@@ -126,6 +126,12 @@ def _check_present(
     missing.check(names, by_part, source)
 
 
+def strata_of(y: np.ndarray, known: np.ndarray, source: str) -> tuple[np.ndarray, int]:
+    """The stratum of every row, 0 without a label, and how many rows of each a split needs."""
+    _, stratum, least = _spread(*_encode(y, source), known)
+    return stratum, least
+
+
 def stratified(
     y: np.ndarray, *, valid: float, test: float, seed: int, source: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

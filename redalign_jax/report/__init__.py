@@ -6,11 +6,12 @@ from typing import Any
 import pandas as pd
 
 from redalign_jax import rooms
-from redalign_jax.analysis import balanced, conclusions, differences, shuffled
+from redalign_jax.analysis import balanced, conclusions, differences, on_atlas, shuffled
 from redalign_jax.data import look
 from redalign_jax.errors import UserError
 from redalign_jax.fitted import train
 from redalign_jax.report import (
+    atlas_figure,
     charts,
     control,
     decomposition,
@@ -71,6 +72,7 @@ def make(folder: str | Path) -> dict[str, Any]:
         learning, _ = balanced.split(shuffled.split(_read(folder, results.CURVES)[0])[0])
     summary = conclusions.summarise(table, known) | {"balanced": balanced.comparisons(true)}
     summary["shuffled"] = shuffled.comparisons(every)
+    summary["atlas"] = on_atlas.points(true, about["config"])
     summary["under_way"] = under_way
     plan = facets.layout(table)
     found = findings.find(table, plan, learning)
@@ -80,6 +82,8 @@ def make(folder: str | Path) -> dict[str, Any]:
     after = names.index("best_strength") + 1 if "best_strength" in names else 0
     found_law = [law_figure.chart(summary["law"], plan), *regime_map.charts(summary["regimes"])]
     figures[after:after] = [chart for chart in found_law if chart]
+    beside = atlas_figure.chart(summary["atlas"], plan)
+    figures += [beside] if beside else []
     drawn = [render.render(chart) for chart in figures]
     decomposed = ""
     if known is not None:

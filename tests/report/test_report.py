@@ -105,6 +105,8 @@ def test_any_results_get_a_whole_page(kind, tmp_path):
         expected.remove("similarity")
     if curves is not None:
         expected.add("learning")
+    if summary["atlas"]:
+        expected.add("atlas")
     assert set(figures) == (set() if kind == "all diverged" else expected)
     assert len(shown.images) == len(figures)
     for figure in (tmp_path / "w" / "figures").glob("*.svg"):

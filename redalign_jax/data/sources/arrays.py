@@ -2,6 +2,7 @@
 
 import functools
 import os
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from redalign_jax.data import (
     members,
     missing,
     notes,
+    parts,
     readers,
     row_groups,
     scaling,
@@ -115,12 +117,21 @@ def task(ready: "Ready", config: ConfigDict, seed: int, source: str) -> Task:
     common["present"] = ready.present
     if ready.split is None:
         return splits.make_task(ready.x, ready.y, valid=config.valid, test=config.test, **common)
-    parts = [np.flatnonzero(ready.split == part) for part in range(3)]
-    parts[1:] = [part[ready.known[part]] for part in parts[1:]]
-    x, scales = ready.x, None
-    if len(parts[0]):
-        x, scales = scaling.modalities(ready.x, ready.kinds, parts[0], source, ready.present)
-    return splits.make_split_task(x, ready.y, parts, scales=scales, **common)
+    stratum, least = splits.strata_of(ready.y, ready.known, source)
+    found = parts.completed(
+        ready.split,
+        stratum,
+        ready.known,
+        ready.groups,
+        valid=config.valid,
+        test=config.test,
+        least=least,
+        seed=seed,
+        source=source,
+    )
+    x, scales = scaling.modalities(ready.x, ready.kinds, found[0], source, ready.present)
+    made = splits.make_split_task(x, ready.y, found, scales=scales, **common)
+    return replace(made, fixed_test=bool((ready.split == parts.TEST).any()))
 
 
 class Ready(NamedTuple):

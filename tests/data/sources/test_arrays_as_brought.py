@@ -101,6 +101,32 @@ def test_a_published_split_is_kept(load):
     refused(load, plain(split=split[:9]), "array 'split' has 9 rows, not one per label")
 
 
+def test_parts_that_a_split_lacks_are_drawn_from_training(load, caplog):
+    given = np.array(["train"] * 90 + ["test"] * 30)
+    one, other = (load(plain(split=given), seed=seed, valid=0.2) for seed in (0, 1))
+    assert "names no valid, drawn from its training rows" in caplog.text
+    for task in (one, other):
+        assert task.fixed_test and np.array_equal(task.test.y, Y[90:])
+        assert (len(task.train.x[0]), len(task.valid.y)) == (72, 18)
+        at = [np.abs(A - row).max(axis=1).argmin() for row in _raw(task)]
+        assert sorted(at) == list(range(90))
+    assert not np.array_equal(one.valid.x[0], other.valid.x[0])
+    task = load(plain(split=np.arange(N) // 80), valid=0.2, test=0.3)  # 0 and 1: train and valid
+    assert len(task.valid.y) == 40 and len(task.test.y) == 24 and not task.fixed_test
+    task = load(plain(split=given, groups=np.arange(N) // 2), valid=0.2)
+    sets = [set(group.tolist()) for group in task.groups]
+    assert sum(map(len, sets)) == len(set.union(*sets)) and len(sets[2]) == 15
+    assert 16 <= len(task.valid.y) <= 20
+    refused(load, plain(split=np.ones(N, int)), "no examples in its train split")
+    refused(load, plain(split=given), "data.valid=0.001", "every class", valid=0.001)
+
+
+def _raw(task):
+    """The rows of train and valid in the units of the file."""
+    scale = task.scales[0]
+    return np.concatenate([task.train.x[0], task.valid.x[0]]) * scale.spread + scale.mean
+
+
 @pytest.mark.parametrize("name", ["fusion", "a|b", "a,b", "a=b"])
 def test_a_name_of_the_results_is_refused(load, name):
     refused(load, plain(**{name: A}), f"cannot be called {name!r}", "rename")
