@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 from threadpoolctl import threadpool_limits
 
@@ -114,7 +115,8 @@ def _found(
         for trials in rounds:
             known = prior.of(config, task, trials, information)
             every_evidence = [
-                decide.evidence(trials.scores[:, m], group) for m in range(len(task.modalities))
+                decide.evidence(trials.scores[:, m], group, _shut(gate, posterior, len(every)))
+                for m, gate in enumerate(trials.gate)
             ]
             priors = known or [None] * len(every_evidence)
             early = decide.verdicts(every_evidence, priors, posterior, decide.EARLY)
@@ -135,6 +137,14 @@ def _found(
         "trials": said | {"seconds": time.monotonic() - began},
         "config": summary.advised(config, task, encoders, choice),
     }
+
+
+def _shut(gate: float, posterior: int, count: int) -> np.ndarray:
+    """(K,) ways to align that train an encoder as without: the mechanism, where its gate is shut.
+
+    `gate` is the mean over all trainings.
+    """
+    return (np.arange(count) == posterior) & (gate == 0)
 
 
 def _information(

@@ -56,19 +56,23 @@ class Verdict(NamedTuple):
     settles: float | None = None
 
 
-def evidence(scores: np.ndarray, group: np.ndarray | None = None) -> Normal:
+def evidence(
+    scores: np.ndarray, group: np.ndarray | None = None, same: np.ndarray | None = None
+) -> Normal:
     """Changes measured on held-out examples, paired example by example.
 
         mean = mean_i d_i,   covariance = 1.2² Σ_g s_g s_gᵀ / n² · G / (G − 1) + 2 (100 / n)² I
 
     with d_i the difference of example i's scores to those without alignment, s_g the sum over a
     group of d_i − mean. The last term, one example more won and one more lost, keeps changes of a
-    few examples from looking certain; ways that never differ are known not to.
+    few examples, or of none, from looking certain; ways that left the encoder alone, and
+    show it, are known not to differ.
 
     Args:
       scores: (1 + K, n) of every example without alignment and under each way; NaN where it was
         not judged.
       group: (n,) numbers of examples that belong together; None if all are by themselves.
+      same: (K,) bool, ways that left the encoder alone; None for none.
     """
     here = np.isfinite(scores).all(axis=0)
     d = 100 * (scores[1:, here] - scores[:1, here])
@@ -79,7 +83,9 @@ def evidence(scores: np.ndarray, group: np.ndarray | None = None) -> Normal:
     sums = np.zeros((len(d), groups))
     np.add.at(sums, (slice(None), number), d - mean[:, None])
     covariance = HETEROGENEITY**2 * (sums @ sums.T) / n**2 * groups / (groups - 1)
-    floor = np.where(np.any(d, axis=1), 2 * (100 / n) ** 2, 1e-6)
+    floor = np.full(len(d), 2 * (100 / n) ** 2)
+    if same is not None:
+        floor[same & ~np.any(d, axis=1)] = 1e-6
     return Normal(mean, covariance + np.diag(floor))
 
 
