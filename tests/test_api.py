@@ -119,7 +119,7 @@ def test_changing_an_array_later_changes_nothing():
         ({"labels": ["a", 1] * 45}, "texts and numbers"),
         ({"labels": np.where(Y == 0, "nan", "b")}, r"unlabelled='missing'"),
         ({"kinds": {"a": "image"}}, "which is no image"),
-        ({"split": ["train"] * 90}, "split"),
+        ({"split": ["valid"] * 90}, "no examples in its train split"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(change, message):

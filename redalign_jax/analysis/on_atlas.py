@@ -42,6 +42,8 @@ def points(results: pd.DataFrame, config: dict[str, Any]) -> list[dict[str, Any]
     keys = [*role.tasks, "seed", "subject"]
     fixed = rows[~rows["_balanced"]].dropna(subset="strength")
     alone = fixed[fixed["strength"] == 0].set_index(keys)["value"]
+    if not len(alone):
+        return []  # all diverged
     lead = _lead(alone, [*role.tasks, "seed"])
     arms = {atlas.POSTERIOR: rows[rows["_balanced"]]}
     if _contrast(config):

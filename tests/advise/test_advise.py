@@ -74,7 +74,7 @@ def test_evidence_is_paired_and_knows_groups():
     rng = np.random.default_rng(0)
     n = 60
     scores = rng.random((3, n))
-    scores[2] = scores[0]  # never differs from no alignment
+    scores[2] = scores[0]  # shows no difference
     scores[1, 7] = np.nan
     group = rng.integers(0, 20, n)
     here = np.arange(n) != 7
@@ -83,7 +83,9 @@ def test_evidence_is_paired_and_knows_groups():
     assert found.mean == pytest.approx([d.mean(), 0])
     se2 = 1.2**2 * d.var(ddof=1) / 59 + 2 * (100 / 59) ** 2
     assert found.covariance[0, 0] == pytest.approx(se2)
-    assert found.covariance[1, 1] < 1e-5
+    assert found.covariance[1, 1] == pytest.approx(2 * (100 / 59) ** 2)  # yet may differ
+    shut = decide.evidence(scores, None, np.array([True, True]))
+    assert shut.covariance[1, 1] < 1e-5 and shut.covariance[0, 0] == found.covariance[0, 0]
     # as a mean of groups of unequal size, linearised
     sums = np.array([(d - d.mean())[group[here] == g].sum() for g in np.unique(group[here])])
     count = len(sums)
