@@ -11,9 +11,11 @@ points:
            hindsight, minus what was advised; the best of noisy means is too good, an upper bound
   wrong    a decided verdict whose regret is above 2, or an alignment that loses more than 1
 
---null permutes the second modality's rows within each split, so that it says nothing of the first:
-verdicts on the first are counted, what any of them would bring is not known. (The second trains on
-labels that are not its own.) Regressions are left out: the atlas has two.
+--null=split permutes the second modality's rows within each split, so that it says nothing of the
+first: verdicts on the first are counted, what any of them would bring is not known. (The second
+trains on labels that are not its own.) --null=class permutes labelled rows within each class and
+split, and pairs without a label at random: the validation split praises a partner that is wrong
+where it teaches. Regressions are left out: the atlas has two.
 """
 
 import argparse
@@ -56,22 +58,28 @@ def configured(name: str, labels: int, folder: Path, runs: Path) -> ConfigDict:
     return config
 
 
-def unpaired(task: Task, seed: int) -> Task:
-    """The task with the second modality's rows permuted within every split."""
+def unpaired(task: Task, seed: int, null: str) -> Task:
+    """The task with the second modality's rows permuted, see above."""
     rng = np.random.default_rng(seed)
 
     def mixed(split: Split) -> Split:
-        return split._replace(x=(split.x[0], rng.permutation(split.x[1])))
+        order, labelled = np.arange(len(split.x[0])), len(split.y)
+        kept = [np.flatnonzero(split.y == c) for c in np.unique(split.y)] if null == "class" else []
+        for rows in kept:
+            order[rows] = rng.permutation(rows)
+        rest = order[labelled * bool(kept) :]
+        rest[:] = rng.permutation(rest)
+        return split._replace(x=(split.x[0], split.x[1][order]))
 
     return replace(task, train=mixed(task.train), valid=mixed(task.valid), test=mixed(task.test))
 
 
-def ask(config: ConfigDict, folder: Path, rows: pd.DataFrame, null: bool) -> dict:
+def ask(config: ConfigDict, folder: Path, rows: pd.DataFrame, null: str) -> dict:
     """The advice, by an atlas of these rows."""
 
     def load(section: ConfigDict, seed: int) -> Task:
         task = data.load(section, seed)
-        return unpaired(task, seed) if null else task
+        return unpaired(task, seed, null) if null else task
 
     with mock.patch.object(atlas, "table", lambda: rows):
         return advise.advise(config, folder, False, load)
@@ -145,7 +153,7 @@ def main() -> None:
     parser.add_argument("--table", required=True, type=Path, help="the atlas, parquet")
     parser.add_argument("--datasets", default="")
     parser.add_argument("--minutes", type=float, default=2.0)
-    parser.add_argument("--null", action="store_true", help="partners permuted within classes")
+    parser.add_argument("--null", default="", choices=("", "split", "class"))
     args = parser.parse_args()
     rows = pd.read_parquet(args.table)
     names = args.datasets.split(",") if args.datasets else rows["dataset"].unique()
@@ -157,7 +165,7 @@ def main() -> None:
         labels = int(rows.loc[rows["dataset"] == name, "labels"].min())
         config = configured(name, labels, args.data, args.runs)
         config.advise.minutes = args.minutes
-        folder = args.runs / f"{name}{'.null' if args.null else ''}"
+        folder = args.runs / f"{name}{args.null and '.' + args.null}"
         began = time.monotonic()
         if (folder / "advice.json").exists():
             found = json.loads((folder / "advice.json").read_text())
@@ -167,7 +175,7 @@ def main() -> None:
         verdicts = {n: row["verdict"] for n, row in found["encoders"].items()}
         print(f"{name}, {time.monotonic() - began:.0f} s: {verdicts}", flush=True)
     table = pd.DataFrame(judged)
-    table.to_csv(args.runs / f"judged{'.null' if args.null else ''}.csv", index=False)
+    table.to_csv(args.runs / f"judged{args.null and '.' + args.null}.csv", index=False)
     print(said(table))
 
 

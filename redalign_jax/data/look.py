@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from redalign_jax.data import notes, row_groups
+from redalign_jax.data.parts import NAMES
 from redalign_jax.task import Task, lengths
 
 FILE = "look.json"  # in a workdir
@@ -48,7 +49,7 @@ def facts(
     if split is not None:
         counts = ", ".join(
             f"{count:,} {part}" if (count := np.sum(split == k)) else f"{part} to be drawn"
-            for k, part in enumerate(("train", "valid", "test"))
+            for k, part in enumerate(NAMES)
         )
         lines.append(f"split as given: {counts}")
     if len(names) > 1:

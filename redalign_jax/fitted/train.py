@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from redalign_jax import config as configs
 from redalign_jax import sweep
 from redalign_jax.data import Load, transforms
+from redalign_jax.data.parts import NAMES
 from redalign_jax.errors import UserError
 from redalign_jax.fitted import files, inputs, kept
 from redalign_jax.fitted.encoder import Encoder
@@ -130,7 +131,7 @@ def _about(
             "test_of_seeds": test.tolist(),
             "step": int(runs[best].step[m]),
         }
-    sizes = {part: len(getattr(task, part).y) for part in ("train", "valid", "test")}
+    sizes = {part: len(getattr(task, part).y) for part in NAMES}
     return {
         "encoders": encoders,
         "seed": seeds[best],

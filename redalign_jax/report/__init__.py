@@ -82,7 +82,7 @@ def make(folder: str | Path) -> dict[str, Any]:
     after = names.index("best_strength") + 1 if "best_strength" in names else 0
     found_law = [law_figure.chart(summary["law"], plan), *regime_map.charts(summary["regimes"])]
     figures[after:after] = [chart for chart in found_law if chart]
-    beside = atlas_figure.chart(summary["atlas"], plan)
+    beside = atlas_figure.chart(summary["atlas"])
     figures += [beside] if beside else []
     drawn = [render.render(chart) for chart in figures]
     decomposed = ""

@@ -4,12 +4,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from redalign_jax.analysis import atlas, on_atlas
 from redalign_jax.report import format, style
-from redalign_jax.report.facets import Layout
 from redalign_jax.report.render import Chart
 
 TITLES = {on_atlas.CONTRAST: "contrast, λ = 1", atlas.POSTERIOR: "posterior mechanism"}
@@ -17,20 +17,19 @@ MOST_NAMED = 6  # encoders of one task, that get a marker of their own
 GREY = "#9a9a9a"
 
 
-def chart(points: list[dict[str, Any]], plan: Layout) -> Chart | None:
+def chart(points: list[dict[str, Any]]) -> Chart | None:
     """Change against the partner's lead; a panel per way to align that this sweep has.
 
     Args:
       points: of `on_atlas.points`.
-      plan: of the report.
     """
     if not points:
         return None
     arms = [arm for arm in TITLES if any(p["arm"] == arm for p in points)]
-    rows, said = atlas.table(), []
+    rows, said = _classified(), []
     for arm in arms:
         here = [p["change"] for p in points if p["arm"] == arm]
-        there = rows.loc[rows["classes"] > 0, f"early_{arm}"]
+        there = rows[f"early_{arm}"]
         below = np.mean(there.to_numpy()[:, None] < np.array(here)[None])
         said.append(
             f"{TITLES[arm]}: {format.number(np.mean(here), 1, True)} points here, mean of "
@@ -39,18 +38,19 @@ def chart(points: list[dict[str, Any]], plan: Layout) -> Chart | None:
     return Chart(
         "atlas",
         "Beside encoders of other data",
-        "Grey: the atlas, small encoders of 17 public datasets with classes, each beside a "
-        "partner. In colour: the encoders of this sweep. How much more accurate the best partner "
-        "is at λ = 0, against what alignment changes, both stopped early, in points; bars are 95 % "
-        "intervals over seeds, each by itself. Encoders and numbers of labels differ from the "
+        f"Grey: the atlas, small encoders of {rows['dataset'].nunique()} public datasets with "
+        "classes, each beside a partner. In colour: the encoders of this sweep. How much more "
+        "accurate the best partner is at λ = 0, against what alignment changes, both stopped "
+        "early, in points; bars are 95 % intervals over seeds, each by itself. Encoders and "
+        "numbers of labels differ from the "
         f"atlas’: a picture, not a test. Means: {'; '.join(said)}.",
         "Scatter charts of the change by alignment against the partner's lead, encoders of this "
         f"sweep among those of other datasets. {'. '.join(said)}.",
-        partial(draw, points, arms, plan),
+        partial(draw, points, arms),
     )
 
 
-def draw(points: list[dict[str, Any]], arms: list[str], plan: Layout, width: float) -> Figure:
+def draw(points: list[dict[str, Any]], arms: list[str], width: float) -> Figure:
     """Panels side by side where there is room, else one below the other."""
     across = width > 5
     shape = (1, len(arms)) if across else (len(arms), 1)
@@ -59,8 +59,7 @@ def draw(points: list[dict[str, Any]], arms: list[str], plan: Layout, width: flo
     names = list(dict.fromkeys(p["subject"] for p in points))
     named = len([p for p in points if p["arm"] == arms[0]]) <= MOST_NAMED
     looks = style.unordered(len(names)) if named else [style.unordered(1)[0]] * len(names)
-    rows = atlas.table()
-    rows = rows[rows["classes"] > 0]
+    rows = _classified()
     for ax, arm in zip(panels, arms, strict=True):
         lead = rows["partner_early"] - rows["score_early"]
         ax.plot(lead, rows[f"early_{arm}"], "o", color=GREY, markersize=2, alpha=0.6, zorder=1)
@@ -79,6 +78,12 @@ def draw(points: list[dict[str, Any]], arms: list[str], plan: Layout, width: flo
     columns = max(1, int(width / (0.5 + style.CHARACTER * max(map(len, labels)))))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return figure
+
+
+def _classified() -> pd.DataFrame:
+    """The atlas without regressions."""
+    rows = atlas.table()
+    return rows[rows["classes"] > 0]
 
 
 def _marks(ax: Axes, own: list[dict[str, Any]], look: style.Look, label: str | None) -> None:
