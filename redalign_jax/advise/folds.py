@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from redalign_jax.data.rows import at
 from redalign_jax.pid import groups
 from redalign_jax.task import Split, Task
 
@@ -81,7 +82,7 @@ def split(task: Task, fold: np.ndarray, held_out: int, sizes: Sizes | None = Non
     stay = np.concatenate([with_label[: sizes.labelled], without[: sizes.unlabelled]])
     train, part = (
         Split(
-            tuple(x[rows] for x in task.train.x),
+            tuple(at(x, rows) for x in task.train.x),
             task.train.y[rows[:count]],
             None if task.train.present is None else task.train.present[:, rows],
         )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from redalign_jax.data.rows import blocks
 from redalign_jax.errors import UserError
 
 RESERVED = ("fusion",)  # subjects of the results that are no modality
@@ -39,12 +40,10 @@ def finite(name: str, value: np.ndarray, source: str) -> None:
     Raises:
       UserError: where the first is, and how many rows have such.
     """
-    if value.dtype.kind != "f":
+    if value.dtype.kind != "f" or all(map(_finite, blocks(value))):
         return
     with np.errstate(over="ignore"):
         bad = ~np.isfinite(value.astype(np.float32, copy=False))
-    if not bad.any():
-        return
     holes = bad.reshape(len(bad), -1)
     whole = int(np.isnan(value).reshape(len(bad), -1).all(axis=1).sum())
     if whole and value.ndim > 1:
@@ -62,3 +61,8 @@ def finite(name: str, value: np.ndarray, source: str) -> None:
         + "; a row that is nan throughout is taken for missing"
         * bool(np.isnan(value[at]))
     )
+
+
+def _finite(value: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(value.astype(np.float32, copy=False)).all())

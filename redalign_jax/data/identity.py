@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from redalign_jax.data.rows import Rows
 from redalign_jax.errors import UserError
 from redalign_jax.task import Task
 
@@ -81,11 +82,19 @@ def digest(array: np.ndarray) -> str:
 
 def of_task(task: Task) -> str:
     """Of everything that is trained on and judged by; the order of the modalities is nothing."""
-    found = _hash(f"{task.classes} ")
+    found, seen = _hash(f"{task.classes} "), {}
+
+    def content(x: np.ndarray | Rows) -> str:
+        if not isinstance(x, Rows):
+            return digest(x)
+        if id(x.values) not in seen:  # all splits share them
+            seen[id(x.values)] = digest(x.values)
+        return " ".join([seen[id(x.values)], *map(digest, (x.index, x.mean, x.inverse))])
+
     for part in (task.train, task.valid, task.test):
         arrays = dict(zip(task.modalities, part.x, strict=True))
         for name in sorted(arrays):
-            found.update(f"{name} {digest(arrays[name])} ".encode())
+            found.update(f"{name} {content(arrays[name])} ".encode())
         found.update(digest(part.y).encode())
         if part.present is not None:
             for name, own in sorted(zip(task.modalities, part.present, strict=True)):

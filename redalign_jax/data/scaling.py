@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from redalign_jax.data import notes
+from redalign_jax.data.rows import CLIP, Rows, Whole, blocks
 from redalign_jax.task import lengths
 
-CLIP = 30.0  # standard deviations that an input may lie from the mean
 FEWEST = 10  # training rows from which on one of them cannot be a column's whole spread
 _NUMBERS = 2**20  # float64 numbers at a time
 NOT_PADDING = 1e-6
@@ -83,19 +83,30 @@ def modalities(
     train: np.ndarray,
     source: str,
     present: Mapping[str, np.ndarray] | None = None,
-) -> tuple[dict[str, np.ndarray], dict[str, Scale | None]]:
+    wholes: Mapping[str, Whole] | None = None,
+) -> tuple[dict[str, np.ndarray | Rows], dict[str, Scale | None]]:
     """Every modality standardised as suits its kind, its scale, and a line on what is not kept.
 
-    `present`: name → (n,) bool, the rows that it has, of which the scale is; zeros are in the
-    others. A name that is left out has all.
+    Args:
+      x: name → (n, ...) numbers of `kinds.cast`.
+      kinds: name → of `kinds.KINDS`.
+      train: the rows of which the scale is.
+      source: the file, for what is said.
+      present: name → (n,) bool, the rows that it has, of which the scale is; what is in the others
+        is never read. A name that is left out has all.
+      wholes: those of x that all seeds share: they become `Rows`.
     """
     found, scales = {}, {}
     for name, value in x.items():
         there = (present or {}).get(name)
-        scales[name] = measure(value, kinds[name], train if there is None else train[there[train]])
-        found[name], touched = apply(value, kinds[name], scales[name])
-        if there is not None:
-            found[name][~there] = 0
+        own = train if there is None else train[there[train]]
+        if name in (wholes or {}):
+            found[name], scales[name], touched = shared(wholes[name], own, there)
+        else:
+            scales[name] = measure(value, kinds[name], own)
+            found[name], touched = apply(value, kinds[name], scales[name])
+            if there is not None:
+                found[name][~there] = 0
         parts = []
         if touched.constant:
             parts.append(f"{touched.constant} columns of no known scale in training are set to 0")
@@ -108,6 +119,32 @@ def modalities(
             line = f"{source}: {name!r}, at the first seed that has such: {', '.join(parts)}"
             notes.once(line, f"{source} {name} scaled")
     return found, scales
+
+
+def shared(
+    whole: Whole, train: np.ndarray, there: np.ndarray | None = None
+) -> tuple[Rows, Scale, Touched]:
+    """All rows of a shared array of vectors on the scale of the rows `train`, see `standardise`.
+
+    `there`: (N,) bool, the rows that the modality has; None for all.
+    """
+    mean, std, farthest = _moments_of_rows(whole.values, np.sort(train))
+    constant = _constant(mean + whole.centre, std, farthest, len(train), whole.resolution)
+    inverse = np.where(constant, 0, 1 / np.where(constant, 1, std)).astype(np.float32)
+    first = mean.astype(np.float32)
+    both = np.stack([first, (mean - first).astype(np.float32)])
+    found = Rows(whole.values, np.arange(len(whole.values), dtype=np.int32), both, inverse)
+    clipped = np.zeros(len(whole.values), int)
+    far = np.maximum(whole.high - mean, mean - whole.low) * inverse > CLIP
+    if far.any():
+        away = (np.abs(block[:, far] - mean[far]) for block in blocks(whole.values))
+        clipped = np.concatenate([(one * inverse[far] > CLIP).sum(axis=1) for one in away])
+    scale = Scale(mean + whole.centre, np.where(constant, 0.0, std))
+    return (
+        found,
+        scale,
+        Touched(int(constant.sum()), int(clipped[slice(None) if there is None else there].sum())),
+    )
 
 
 def sequences(x: np.ndarray, lengths: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, Scale]:
@@ -145,13 +182,21 @@ def _sequences(x: np.ndarray, ends: np.ndarray, scale: Scale) -> tuple[np.ndarra
 def _scale(train: np.ndarray) -> Scale:
     """Of the training rows."""
     mean, std, farthest = _moments(train.reshape(len(train), -1))
-    # What is below the resolution of the type is rounding noise of a constant, not a spread.
     resolution = np.finfo(train.dtype if train.dtype.kind == "f" else np.float64).eps
+    constant = _constant(mean, std, farthest, len(train), float(resolution))
+    return Scale(mean, np.where(constant, 0.0, std))
+
+
+def _constant(
+    mean: np.ndarray, std: np.ndarray, farthest: np.ndarray, count: int, resolution: float
+) -> np.ndarray:
+    """(d,) which columns of `count` rows have no known scale, see `standardise`."""
+    # What is below the resolution of the type is rounding noise of a constant, not a spread.
     constant = std <= resolution * np.abs(mean)
     # One row of m at δ from the others lies √(m-1) σ from the mean, the farthest possible.
-    if len(train) >= FEWEST:
-        constant |= farthest**2 >= (1 - 1e-6) * (len(train) - 1) * std**2
-    return Scale(mean, np.where(constant, 0.0, std))
+    if count >= FEWEST:
+        constant |= farthest**2 >= (1 - 1e-6) * (count - 1) * std**2
+    return constant
 
 
 def _columns(x: np.ndarray, scale: Scale) -> tuple[np.ndarray, Touched]:
@@ -181,6 +226,26 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             square[columns] += (away**2).sum(axis=0) / count
             farthest[columns] = np.maximum(farthest[columns], away.max(axis=0))
     return mean, np.sqrt(square), farthest
+
+
+def _moments_of_rows(x: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`_moments` of the rows `at` of (N, d), which are read once, some at a time.
+
+    Blocks are merged as in Chan, Golub, LeVeque 1983 (doi:10.1080/00031305.1983.10483115).
+    """
+    width = x.shape[1]
+    count, mean, square = 0, np.zeros(width), np.zeros(width)
+    low, high = np.full(width, np.inf), np.full(width, -np.inf)
+    for part in _slices(len(at), max(1, _NUMBERS // width)):
+        block = x[at[part]].astype(np.float64)
+        low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+        own = block.mean(axis=0)
+        block -= own
+        away, both = own - mean, count + len(block)
+        square += np.einsum("nd,nd->d", block, block) + away**2 * (count * len(block) / both)
+        mean += away * (len(block) / both)
+        count = both
+    return mean, np.sqrt(square / count), np.maximum(high - mean, mean - low)
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from redalign_jax.data import checks, grouped, missing, notes, scaling, strata
+from redalign_jax.data.rows import Rows, Whole, at
 from redalign_jax.errors import UserError
 from redalign_jax.task import Split, Task
 
@@ -50,6 +51,7 @@ def make_task(
     groups: np.ndarray | None = None,
     known: np.ndarray | None = None,
     present: Mapping[str, np.ndarray] | None = None,
+    wholes: Mapping[str, Whole] | None = None,
 ) -> Task:
     """Splits and standardises paired arrays.
 
@@ -74,6 +76,7 @@ def make_task(
       groups: (n,) numbers; rows of one number are never in two splits, see `grouped.draw`.
       known: (n,) bool, the rows that have a label; the others are training pairs without one.
       present: name → (n,) bool, the rows that a modality has; a name that is left out has all.
+      wholes: those of x that all seeds share, checked before.
 
     Returns:
       The task, float32 inputs.
@@ -83,13 +86,16 @@ def make_task(
     """
     y, classes = _encode(y, source)
     known = np.ones(len(y), bool) if known is None else known
-    x = {name: checks.modality(name, value, len(known), source) for name, value in x.items()}
+    x = {
+        name: value if name in (wholes or {}) else checks.modality(name, value, len(known), source)
+        for name, value in x.items()
+    }
     kinds = kinds or dict.fromkeys(x, "vector")
     y, stratum, least = _spread(y, classes, known)
     if groups is None:
-        at = np.flatnonzero(known)
+        own = np.flatnonzero(known)
         rest, in_valid, in_test = (
-            at[part] for part in _draw(y[at], classes, valid, test, seed, source)
+            own[part] for part in _draw(y[own], classes, valid, test, seed, source)
         )
         spare = np.flatnonzero(~known)
     else:
@@ -110,7 +116,8 @@ def make_task(
     # The scale is taken over `rest`, whose order does not depend on `labels`.
     rows = labelled, np.concatenate([unlabelled, spare]), in_valid, in_test
     _check_present(present, list(x), rows, source)
-    z, scales = scaling.modalities(x, kinds, np.concatenate([rest, spare]), source, present)
+    whole = np.concatenate([rest, spare])
+    z, scales = scaling.modalities(x, kinds, whole, source, present, wholes)
     return _task(z, y, classes, rows, kinds=kinds, groups=groups, scales=scales, present=present)
 
 
@@ -185,7 +192,7 @@ def _spread(
 
 
 def make_split_task(
-    x: dict[str, np.ndarray],
+    x: dict[str, np.ndarray | Rows],
     y: np.ndarray,
     parts: Sequence[np.ndarray],
     *,
@@ -221,7 +228,10 @@ def make_split_task(
     """
     y, classes = _encode(y, source)
     known = np.ones(len(y), bool) if known is None else known
-    x = {name: checks.modality(name, value, len(known), source) for name, value in x.items()}
+    x = {
+        name: value if isinstance(value, Rows) else checks.modality(name, value, len(known), source)
+        for name, value in x.items()
+    }
     y, stratum, least = _spread(y, classes, known)
     in_train, in_valid, in_test = parts
     for name, part in (
@@ -247,7 +257,7 @@ def make_split_task(
 
 
 def _task(
-    x: dict[str, np.ndarray],
+    x: dict[str, np.ndarray | Rows],
     y: np.ndarray,
     classes: np.ndarray,
     rows: Sequence[np.ndarray],
@@ -266,7 +276,7 @@ def _task(
 
     def split(rows: np.ndarray, labels: np.ndarray) -> Split:
         there = missing.of_rows(present, list(x), rows)
-        return Split(tuple(a[rows] for a in x.values()), labels, there)
+        return Split(tuple(at(a, rows) for a in x.values()), labels, there)
 
     return Task(
         modalities=tuple(x),

@@ -12,6 +12,7 @@ from redalign_jax.alignment.blocks import number
 from redalign_jax.measures import probes, similarity
 from redalign_jax.training.batches import cleared
 from redalign_jax.training.data import Data
+from redalign_jax.training.embedded import embedded
 from redalign_jax.training.flat import layout
 from redalign_jax.training.model import (
     Hyper,
@@ -145,11 +146,10 @@ def _measure(
     count = labelled.shape[0]
     here, seen = data.test.present, data.train.present
     seen = None if seen is None else seen[:, :count]
-    x_test = cleared(data.test.x, here)
-    test = embed(model, params, x_test)
+    test = embedded(model, params, data.test)
     train = embed(model, params, cleared(tuple(x[:count] for x in data.train.x), seen))
     outputs = predict(model, params, test)
-    early = predict(model, best, embed(model, best, x_test))
+    early = predict(model, best, embedded(model, best, data.test))
     losses = task_losses(model, outputs, data.test.y, here)
     valid = validate(model, heads(model, params, data.valid), data.valid)
     zero = 0 if data.zero is None else data.zero

@@ -180,16 +180,20 @@ def load(block: Block) -> Inputs:
     hypers = grid.hyper_arrays(block.settings, len(block.group.model.modalities))
     seeds = np.array([block.group.cells[c].seed for c, _ in block.units], np.uint32)
     hyper = Hyper(*(a[block.columns] for a in hypers))
-    local = {}
+    local, wholes = {}, None
     for row in processes.local_rows(sharding, len(block.units)):
         c = block.units[row][0]
         if c not in block.tasks:
             block.tasks[c] = block.group.cells[c].load()
-        local[row] = block.group.arrays(block.group.cells[c], block.tasks[c])
+        found = block.group.arrays(block.group.cells[c], block.tasks[c])
+        local[row], wholes = found._replace(wholes=None), found.wholes
+    data = processes.place_rows(sharding, len(block.units), local)
+    everywhere = NamedSharding(sharding.mesh, P())
+    shared = jax.tree.map(lambda a: processes.place(everywhere, a), wholes)
     return Inputs(
         jax.tree.map(lambda a: processes.place(sharding, a), hyper),
         processes.place(sharding, seeds),
-        processes.place_rows(sharding, len(block.units), local),
+        data._replace(wholes=shared),
     )
 
 

@@ -19,7 +19,7 @@ from redalign_jax.errors import UserError
 from redalign_jax.runtime import results
 from redalign_jax.sweep.shape import Shape
 from redalign_jax.task import Split, Task
-from redalign_jax.training.data import Data, Order
+from redalign_jax.training.data import Data, Order, apart
 from redalign_jax.training.model import Hyper, ModelSpec
 
 # columns of a cell that say nothing of its data
@@ -82,7 +82,7 @@ def arrays(task: Task, shuffled: int | None = None) -> Data:
     """What of a task goes to the device; `shuffled` is the seed of its partners' order."""
     zero = None if task.classes else np.float32((0.0 - task.target_mean) / task.target_scale)
     own = None if shuffled is None else order(task, shuffled)
-    return Data(task.train, task.valid, task.test, zero, own)
+    return apart(Data(task.train, task.valid, task.test, zero, own))
 
 
 def order(task: Task, seed: int) -> Order:

@@ -15,7 +15,7 @@ from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices
 from redalign_jax.runtime.lapack import batch_safe
 from redalign_jax.sweep.shape import Shape
-from redalign_jax.training.data import Data
+from redalign_jax.training.data import Data, together
 from redalign_jax.training.loop import TrainMetrics, TrainSpec, segment
 from redalign_jax.training.model import Hyper, ModelSpec
 from redalign_jax.training.start import State, start
@@ -88,7 +88,13 @@ def lower(
     scalars = {name: put(block, jnp.float32) for name in Hyper._fields}
     hyper = Hyper(**scalars)._replace(strength=put((*block, len(model.modalities)), jnp.float32))
     seeds = put((shape.rows,), jnp.uint32)
-    data = jax.tree.map(lambda a: put((shape.rows, *a.shape), a.dtype), example)
+    data = jax.tree.map(
+        lambda a: put((shape.rows, *a.shape), a.dtype), example._replace(wholes=None)
+    )
+    wholes = jax.tree.map(lambda a: put(a.shape, a.dtype, everywhere), example.wholes)
+    data = data._replace(wholes=wholes)
+    by_row = Data(*(0,) * (len(Data._fields) - 1), wholes=None)
+    by_device = Data(*(runs,) * (len(Data._fields) - 1), wholes=everywhere)
     first = put((), jnp.int32, everywhere)
 
     def sharded(f: Callable, specs: tuple, donate: tuple = ()) -> Callable:
@@ -96,31 +102,39 @@ def lower(
         return jax.jit(mapped, donate_argnums=donate)
 
     def start_one(hyper: Hyper, seed: Array, data: Data) -> State:
-        return start(model, hyper, jax.random.key(seed), data)
+        return start(model, hyper, jax.random.key(seed), together(data))
 
     def segment_one(
         hyper: Hyper, seed: Array, data: Data, state: State, first: Array
     ) -> tuple[State, TrainMetrics]:
-        return segment(model, plan, hyper, jax.random.key(seed), data, state, first)
+        return segment(model, plan, hyper, jax.random.key(seed), together(data), state, first)
 
     def measure_one(hyper: Hyper, seed: Array, data: Data, state: State) -> Any:
-        return evaluated(model, settings, hyper, jax.random.key(seed), data, state)
+        return evaluated(model, settings, hyper, jax.random.key(seed), together(data), state)
 
     if model.one_by_one:
         segment_one, measure_one = batch_safe(segment_one), batch_safe(measure_one)
-    start_all = sharded(_grid(start_one, (0, 0, 0), (0, None, None)), (runs,) * 3)
+    start_all = sharded(_grid(start_one, (0, 0, by_row), (0, None, None)), (runs, runs, by_device))
     state = jax.tree.map(
         lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
     )
     segment_all = sharded(
-        _grid(segment_one, (0, 0, 0, 0, None), (0, None, None, 0, None)),
-        (runs, runs, runs, runs, everywhere),
+        _grid(segment_one, (0, 0, by_row, 0, None), (0, None, None, 0, None)),
+        (runs, runs, by_device, runs, everywhere),
         donate=(3,),
     )
     share = shape.rows // mesh.shape[devices.RUNS]
-    together = max(1, MEASURED_TOGETHER // shape.settings)
-    measured = by_turns(_grid(measure_one, (0,) * 4, (0, None, None, 0)), share, together)
-    measure_all = sharded(measured, (runs,) * 4)
+    most = max(1, MEASURED_TOGETHER // shape.settings)
+
+    def measured(hyper: Hyper, seeds: Array, data: Data, state: State) -> Any:
+        def some(hyper: Hyper, seeds: Array, own: Data, state: State) -> Any:
+            f = _grid(measure_one, (0, 0, by_row, 0), (0, None, None, 0))
+            return f(hyper, seeds, own._replace(wholes=data.wholes), state)
+
+        rest = data._replace(wholes=None)
+        return by_turns(some, share, most)(hyper, seeds, rest, state)
+
+    measure_all = sharded(measured, (runs, runs, by_device, runs))
     _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
     return Lowered(
         start_all.lower(hyper, seeds, data),

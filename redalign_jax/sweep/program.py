@@ -147,6 +147,8 @@ def fit(
     """
     count = mesh.shape[devices.RUNS]
     bound = processes.least(devices.memory_bound())
+    if mesh.devices.flat[0].platform == "cpu":  # what tasks share is in memory already
+        bound += sum(a.nbytes for a in jax.tree.leaves(example.wholes))
 
     def compiled(shape: Shape) -> tuple[Program | None, str]:
         """The program, or why there is none: on any process, as all run the same."""

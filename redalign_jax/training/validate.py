@@ -8,17 +8,16 @@ from redalign_jax.alignment import posterior
 from redalign_jax.alignment.blocks import number
 from redalign_jax.alignment.posterior import Evidence
 from redalign_jax.task import Split
-from redalign_jax.training import batches
 from redalign_jax.training.data import Data
-from redalign_jax.training.model import ModelSpec, Params, embed, predict, task_losses
+from redalign_jax.training.embedded import embedded
+from redalign_jax.training.model import ModelSpec, Params, predict, task_losses
 from redalign_jax.training.start import State
 
 
 def heads(model: ModelSpec, params: Params, split: Split) -> tuple[Array, ...]:
     """What each encoder's own head says about a split, see `model.predict`."""
     with jax.default_matmul_precision("highest"):
-        x = batches.cleared(split.x, split.present)
-        return predict(model, params, embed(model, params, x))
+        return predict(model, params, embedded(model, params, split))
 
 
 def validate(model: ModelSpec, outputs: tuple[Array, ...], split: Split) -> Array:

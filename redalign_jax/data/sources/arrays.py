@@ -19,6 +19,7 @@ from redalign_jax.data import (
     parts,
     readers,
     row_groups,
+    rows,
     scaling,
     splits,
     transforms,
@@ -116,7 +117,8 @@ def task(ready: "Ready", config: ConfigDict, seed: int, source: str) -> Task:
     common |= {"kinds": ready.kinds, "groups": ready.groups, "known": ready.known}
     common["present"] = ready.present
     if ready.split is None:
-        return splits.make_task(ready.x, ready.y, valid=config.valid, test=config.test, **common)
+        sizes = {"valid": config.valid, "test": config.test}
+        return splits.make_task(ready.x, ready.y, wholes=ready.wholes, **sizes, **common)
     stratum, least = splits.strata_of(ready.y, ready.known, source)
     found = parts.completed(
         ready.split,
@@ -129,13 +131,15 @@ def task(ready: "Ready", config: ConfigDict, seed: int, source: str) -> Task:
         seed=seed,
         source=source,
     )
-    x, scales = scaling.modalities(ready.x, ready.kinds, found[0], source, ready.present)
+    x, scales = scaling.modalities(
+        ready.x, ready.kinds, found[0], source, ready.present, ready.wholes
+    )
     made = splits.make_split_task(x, ready.y, found, scales=scales, **common)
     return replace(made, fixed_test=bool((ready.split == parts.TEST).any()))
 
 
 class Ready(NamedTuple):
-    """Arrays as all seeds use them; see `splits.make_task`."""
+    """Arrays as all seeds use them; see `splits.make_task`. `wholes`: the large ones of `x`."""
 
     x: dict[str, np.ndarray]
     y: np.ndarray
@@ -144,6 +148,7 @@ class Ready(NamedTuple):
     groups: np.ndarray | None
     split: np.ndarray | None
     present: missing.Present
+    wholes: dict[str, rows.Whole]
 
 
 def _stamp(path: str) -> tuple[tuple[str, int, int], ...]:
@@ -211,7 +216,15 @@ def understand(
         pairs = np.unique(np.stack([group, split], axis=1), axis=0)
         if len(pairs) > len(np.unique(group)):
             notes.once(f"{source}: rows that belong together are in two or more parts of 'split'")
-    return Ready(x, y, known, of, group, split, present)
+    wholes = {name: rows.whole(value) for name, value in x.items() if of[name] == "vector"}
+    wholes = {name: value for name, value in wholes.items() if value}
+    x = {name: _same(value, wholes.get(name)) for name, value in x.items()}
+    return Ready(x, y, known, of, group, split, present, wholes)
+
+
+def _same(x: np.ndarray, whole: rows.Whole | None) -> np.ndarray:
+    """The array, or what holds the same numbers already."""
+    return whole.values if whole and whole.values.dtype == x.dtype else x
 
 
 def understood(
