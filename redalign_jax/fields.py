@@ -136,6 +136,12 @@ FIELDS: dict[str, dict[str, Field]] = {
         "shuffled": _flag(
             "also run the same grid with partners shuffled: what is then left is no alignment"
         ),
+        "keep": _text(
+            "",
+            "best keeps, per task and setting, the encoders of the best seed in WORKDIR/models",
+            "",
+            "best",
+        ),
         "runs_per_device": _whole(0, "runs per device at a time; 0 chooses", 0),
         "batch_shards": _whole(1, "that share the batch of every run; more for huge batches"),
         "checkpoint_seconds": _number(

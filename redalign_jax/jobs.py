@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from redalign_jax import api
 from redalign_jax.api.answers import ADVICE
 from redalign_jax.errors import UserError
-from redalign_jax.runtime import processes
+from redalign_jax.runtime import processes, workdir
 
 
 def _needs(config: ConfigDict | None) -> ConfigDict:
@@ -25,6 +25,8 @@ def run_sweep(config: ConfigDict | None, folder: Path) -> None:
     api.sweep(_needs(config), workdir=folder)
     if processes.first():
         run_report(config, folder)
+        if (folder / workdir.MODELS).is_dir():
+            print(f"models: {folder / workdir.MODELS}")
 
 
 def run_decompose(config: ConfigDict | None, folder: Path) -> None:

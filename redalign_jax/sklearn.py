@@ -33,6 +33,7 @@ from redalign_jax.data import scaling, splits
 from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
 from redalign_jax.fitted import single, train
+from redalign_jax.sweep import grid
 from redalign_jax.task import Split, Task
 
 MODALITY, PARTNER = "modality", "partner"  # their names in `model_`
@@ -73,7 +74,8 @@ class _Aligned(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         task = _task(X[:, self._own], X[:, other], y, classes, self.valid, seed)
         config = self._config(alone=not len(partner))
         best = single.train(config, task, seed)
-        self.model_ = train.to_model(config, task, best, {"seed": seed})
+        spec = grid.build_model(config, task, self.embed_dim)
+        self.model_ = train.to_model(spec, config, task, best, {"seed": seed})
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
         """Embeddings of rows with all columns, (n, embed_dim) float32."""

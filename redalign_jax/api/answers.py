@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +25,9 @@ class Home:
     """A workdir: the user's, or a temporary one that goes with the last who knows it."""
 
     def __init__(self, folder: str | Path | None) -> None:
-        self._own = tempfile.TemporaryDirectory(prefix="redalign-") if folder is None else None
-        self.folder = Path(self._own.name if self._own else folder)
+        self.folder = Path(tempfile.mkdtemp(prefix="redalign-") if folder is None else folder)
+        if folder is None:
+            weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def copied(self, folder: str | Path | None, files: Sequence[str]) -> Path:
         """The folder a report goes to, with the files that it is drawn from; None is the workdir.

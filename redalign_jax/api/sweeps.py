@@ -59,8 +59,6 @@ def sweep(
     >>> results.best()[["subject", "best_strength"]].shape
     (2, 2)
     """
-    from redalign_jax.sweep import run
-
     fields = fields if seeds is None else {**fields, "sweep__seeds": seeds}
     config, load = experiment(data, fields)
     if advice is not None:
@@ -77,6 +75,10 @@ def sweep(
     if not any(np.all(np.asarray(one) == 0) for one in config.hyper.strength):
         raise UserError("hyper.strength: 0 is missing, which the report compares with")
     write_events = event_files() if config.log.tensorboard else None
+    if config.sweep.keep:
+        from redalign_jax.fitted.of_sweep import run
+    else:
+        from redalign_jax.sweep import run
     home = Home(workdir)
     found = look_at(data, config, load, progress)
     table = run(config, home.folder, progress, load)

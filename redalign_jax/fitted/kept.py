@@ -51,7 +51,7 @@ def read(folder: Path, place: int) -> Kept:
         return Kept(**safetensors.numpy.load(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(
-            f"workdir: {folder} holds results whose encoders were not kept; name another folder"
+            f"workdir: the encoders of these results were not kept in {folder}; name another folder"
         ) from None
     except OSError as error:
         raise UserError(f"workdir: {path} cannot be read: {error.strerror or error}") from None

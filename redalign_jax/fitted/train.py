@@ -22,6 +22,7 @@ from redalign_jax.runtime import workdir
 from redalign_jax.sweep import grid
 from redalign_jax.task import Task
 from redalign_jax.training.flat import layout
+from redalign_jax.training.model import ModelSpec
 
 MODEL = "model"  # its folder, in the workdir
 
@@ -67,10 +68,11 @@ def fit(
     if not (folder / MODEL / files.JSON).exists():
         cells = grid.cells(config, load)
         runs = [kept.read(folder, cell.place) for cell in cells]
-        best = _best(np.array([run.score for run in runs]))
-        task = cells[best].load()
-        about = _about(workdir.read_config(folder), task, cells, best, runs, table)
-        to_model(config, task, runs[best].best, about).save(folder / MODEL)
+        k = best(np.array([run.score for run in runs]))
+        task = cells[k].load()
+        said = about(workdir.read_config(folder), task, cells, k, runs, table)
+        spec = grid.build_model(config, task, cells[k].embedding)
+        to_model(spec, config, task, runs[k].best, said).save(folder / MODEL)
     shutil.rmtree(folder / kept.FOLDER, ignore_errors=True)
     return Model.load(folder / MODEL)
 
@@ -80,17 +82,18 @@ def holds(folder: Path) -> bool:
     return (folder / MODEL / files.JSON).exists() or (folder / kept.FOLDER).exists()
 
 
-def _best(scores: np.ndarray) -> int:
+def best(scores: np.ndarray) -> int:
     """The row of (seeds, M) validation scores with the best mean; the first of equal ones."""
     if not np.isfinite(scores).all(axis=1).any():
         raise UserError("fit: an encoder diverged with every seed; lower hyper.learning_rate")
     return int(np.argmax(scores.mean(axis=1)))
 
 
-def to_model(config: ConfigDict, task: Task, best: np.ndarray, about: dict[str, Any]) -> Model:
-    """A model of flat parameters that were trained on `task`."""
-    spec = grid.build_model(config, task, config.encoder.embed_dim[0])
-    params = jax.device_get(layout(spec, task.train.x).unravel(best))["encoders"]
+def to_model(
+    spec: ModelSpec, config: ConfigDict, task: Task, flat: np.ndarray, about: dict[str, Any]
+) -> Model:
+    """A model of parameters (P,) that were trained on `task`."""
+    params = jax.device_get(layout(spec, task.train.x).unravel(flat))["encoders"]
     scales = task.scales or (None,) * len(task.modalities)
     transform = transforms.stated(config.data.get("transform", ""), task.modalities)
     encoders = {}
@@ -107,7 +110,7 @@ def to_model(config: ConfigDict, task: Task, best: np.ndarray, about: dict[str, 
     return Model(encoders, names, task.target_mean, task.target_scale, about)
 
 
-def _about(
+def about(
     held: dict[str, Any],
     task: Task,
     cells: list[grid.Cell],
@@ -115,7 +118,16 @@ def _about(
     runs: list[kept.Kept],
     table: pd.DataFrame,
 ) -> dict[str, Any]:
-    """What the model was trained on and how, and how good every seed was."""
+    """What a model was trained on and how, and how good every seed was.
+
+    Args:
+      held: `config.json` of the workdir.
+      task: of the kept seed.
+      cells: of all seeds.
+      best: the number of the kept one.
+      runs: of all seeds.
+      table: the results of this task and setting.
+    """
     metric, sign = ("accuracy", 1) if task.classes else ("mae", -task.target_scale)
     seeds = [cell.seed for cell in cells]
     rows = table[table["metric"] == f"early_{metric}"]

@@ -181,7 +181,7 @@ def _of_sweep(config: dict[str, Any]) -> dict[str, Any]:
     found = {name: section for name, section in config.items() if name not in others}
     found["data"] = _where_left_out(config["data"])
     for section, how in (
-        ("sweep", ("runs_per_device", "batch_shards", "checkpoint_seconds")),
+        ("sweep", ("keep", "runs_per_device", "batch_shards", "checkpoint_seconds")),
         ("alignment", ("block",)),
     ):
         found[section] = {n: v for n, v in config[section].items() if n not in how}

@@ -18,6 +18,7 @@ from redalign_jax.runtime import locks, processes
 
 LOCK, HOLDER = ".lock", ".holder"
 BLOCKS, CHECKPOINTS = "blocks", "checkpoints"  # there while a sweep is unfinished
+MODELS = "models"  # a model per task and setting of a sweep that keeps them
 
 
 def write(path: Path, save: Callable[[Path], None]) -> None:

@@ -314,9 +314,17 @@ def _runs(block: Block, once: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
     settings = block.columns[once]
     columns: dict[str, Any] = {"place": block.places[once]}
     columns |= {name: [cell.columns[name] for cell in cells] for name in cells[0].columns}
-    hyper = results.strength_columns(block.settings, block.group.model.modalities)
-    for name in configs.swept(block.config.hyper):
-        hyper[name] = [s[name] for s in block.settings]
-    if block.config.sweep.balanced:
-        hyper[results.BALANCED] = [False] * (len(block.settings) - 1) + [True]
+    hyper = hyper_columns(block.config, block.settings, block.group.model.modalities)
     return pd.DataFrame(columns | {name: [v[s] for s in settings] for name, v in hyper.items()})
+
+
+def hyper_columns(
+    config: ConfigDict, settings: list[dict[str, Any]], modalities: tuple[str, ...]
+) -> dict[str, list]:
+    """What tells the settings of a grid apart, as columns of the results."""
+    hyper = results.strength_columns(settings, modalities)
+    for name in configs.swept(config.hyper):
+        hyper[name] = [s[name] for s in settings]
+    if config.sweep.balanced:
+        hyper[results.BALANCED] = [False] * (len(settings) - 1) + [True]
+    return hyper
