@@ -4,10 +4,11 @@ python benchmarks/data.py [--quick] [--large] [--json=FILE]
 
 Every sweep is a process of its own: three strengths, 200 steps, 1,000 labels, two modalities of
 float32 vectors that share 16 latent numbers. *shared*: one copy of the file for all seeds, see
-`redalign_jax.data.rows`. *own*: a standardised copy per seed, as small data have. Each is run once
-to fill XLA's cache, which is not counted, and once to be measured; shared and own by turns. Memory
-is the process's peak resident size, mapped files included. --large: one seed of 1,000,000 rows in
-float16, memory-mapped, shared alone.
+`redalign_jax.data.rows`. *own*: a standardised copy per seed, as small data have. *streamed*: the
+file stays on the host, see `redalign_jax.sweep.stream`, as it does where it is too large for an
+accelerator. Each is run once to fill XLA's cache, which is not counted, and once to be measured, by
+turns. Memory is the process's peak resident size, mapped files included. --large: one seed of
+1,000,000 rows in float16, memory-mapped.
 """
 
 import argparse
@@ -27,6 +28,7 @@ MIDDLE = (20_000, 640, 4)  # rows, columns of both modalities together, seeds
 FACTORS = (0.5, 1, 2)
 CASE = (50_000, 1280, 8)
 LARGE = (1_000_000, 896, 1)
+WAYS = ("shared", "own", "streamed")
 BLOCK = 20_000  # rows that are drawn at a time
 
 
@@ -52,14 +54,16 @@ def write(folder: Path, rows: int, columns: int, dtype: type) -> None:
     np.save(folder / "labels.npy", labels)
 
 
-def sweep(folder: str, seeds: int, shared: bool) -> None:
+def sweep(folder: str, seeds: int, way: str) -> None:
     """One sweep in this process; prints its seconds and its peak in bytes."""
     from redalign_jax import sweep
     from redalign_jax.config import base
     from redalign_jax.data import rows
     from redalign_jax.data.sources import arrays
+    from redalign_jax.sweep import stream
 
-    rows.SHARED = 0 if shared else 2**62
+    rows.SHARED = 2**62 if way == "own" else 0
+    stream.wanted = lambda *_: way == "streamed"
     config = base(arrays.defaults())
     config.data.path, config.data.labels = folder, (1_000,)
     config.encoder.hidden_sizes, config.encoder.embed_dim = (64,), (64,)
@@ -74,33 +78,34 @@ def sweep(folder: str, seeds: int, shared: bool) -> None:
 
 
 def measured(
-    size: tuple[int, int, int], cache: str, shares: tuple[bool, ...], dtype: type = np.float32
+    size: tuple[int, int, int], cache: str, ways: tuple[str, ...], dtype: type = np.float32
 ) -> dict[str, dict[str, float]]:
-    """Shared and own, each once warm."""
+    """Every way, each once warm."""
     rows, columns, seeds = size
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), rows, columns, dtype)
         for _ in ("to fill the cache", "to measure"):
-            for shared in shares:
-                command = [sys.executable, __file__, "--child", folder, str(seeds), str(shared)]
+            for way in ways:
+                command = [sys.executable, __file__, "--child", folder, str(seeds), way]
                 env = {**os.environ, "XDG_CACHE_HOME": cache, "PYTHONPATH": str(ROOT)}
                 done = subprocess.run(
                     command, env=env, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
                 )
-                found["shared" if shared else "own"] = json.loads(done.stdout.splitlines()[-1])
+                found[way] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 def line(size: tuple[int, int, int], found: dict[str, dict[str, float]]) -> str:
     """A row of the table."""
     cells = [f"{size[0]:,} × {size[1]:,}", str(size[2])]
-    for way in ("shared", "own"):
+    for way in WAYS:
         one = found.get(way)
         cells += [f"{one['seconds']:.1f} s", f"{one['bytes'] / 1e9:.2f} GB"] if one else ["", ""]
-    if len(found) == 2:
+    for way in WAYS[1:]:
         for what in ("seconds", "bytes"):
-            cells.append(f"{found['own'][what] / found['shared'][what]:.2f}")
+            ratio = f"{found[way][what] / found['shared'][what]:.2f}" if way in found else ""
+            cells.append(ratio)
     return f"| {' | '.join(cells)} |"
 
 
@@ -118,16 +123,17 @@ def main() -> None:
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        folder, seeds, shared = args.child
-        sweep(folder, int(seeds), shared == "True")
+        folder, seeds, way = args.child
+        sweep(folder, int(seeds), way)
         return
     print(f"load average {os.getloadavg()[0]:.1f}")
-    print("| rows × columns | seeds | shared | | own | | own / shared: time | memory |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    heads = [f"{way} | " for way in WAYS] + [f"{way} / shared: time | memory" for way in WAYS[1:]]
+    print(f"| rows × columns | seeds | {' | '.join(heads)} |")
+    print("| --- " * (2 + 2 * len(WAYS) + 2 * len(WAYS[1:])) + "|")
     every = []
     with tempfile.TemporaryDirectory() as cache:
         if args.large:
-            every.append((LARGE, measured(LARGE, cache, (True,), np.float16)))
+            every.append((LARGE, measured(LARGE, cache, ("shared", "streamed"), np.float16)))
             print(line(*every[-1]))
         else:
             middle = (2_000, 64, 2) if args.quick else MIDDLE
@@ -138,7 +144,9 @@ def main() -> None:
                     for f in FACTORS
                 ]
             for size in dict.fromkeys(sizes):
-                every.append((size, measured(size, cache, (True, False))))
+                every.append(
+                    (size, measured(size, cache, WAYS if size in (CASE, middle) else WAYS[:2]))
+                )
                 print(line(*every[-1]), flush=True)
             known = dict(every)
             for axis, name in enumerate(("rows", "columns", "seeds")):

@@ -149,7 +149,7 @@ def _measure(
     test = embedded(model, params, data.test)
     train = embed(model, params, cleared(tuple(x[:count] for x in data.train.x), seen))
     outputs = predict(model, params, test)
-    early = predict(model, best, embedded(model, best, data.test))
+    early = predict(model, best, embedded(model, best, data.test, best=True))
     losses = task_losses(model, outputs, data.test.y, here)
     valid = validate(model, heads(model, params, data.valid), data.valid)
     zero = 0 if data.zero is None else data.zero

@@ -18,11 +18,12 @@ from redalign_jax import config as configs
 from redalign_jax.measures import evaluate
 from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import coordination, devices, processes, results
-from redalign_jax.sweep import grid
+from redalign_jax.sweep import grid, stream
 from redalign_jax.sweep.grid import Group
 from redalign_jax.sweep.lower import Evaluate
 from redalign_jax.sweep.program import Program, fit
 from redalign_jax.sweep.shape import Shape
+from redalign_jax.sweep.stream import Streamed
 from redalign_jax.task import Task
 from redalign_jax.training.data import Data
 from redalign_jax.training.loop import TrainMetrics, TrainSpec
@@ -76,7 +77,7 @@ class Inputs(NamedTuple):
 
     hyper: Hyper
     seeds: Array
-    data: Data
+    data: Data | Streamed
 
 
 class BlockState(NamedTuple):
@@ -180,21 +181,26 @@ def load(block: Block) -> Inputs:
     hypers = grid.hyper_arrays(block.settings, len(block.group.model.modalities))
     seeds = np.array([block.group.cells[c].seed for c, _ in block.units], np.uint32)
     hyper = Hyper(*(a[block.columns] for a in hypers))
-    local, wholes = {}, None
+    local: dict[int, Data] = {}
     for row in processes.local_rows(sharding, len(block.units)):
         c = block.units[row][0]
         if c not in block.tasks:
             block.tasks[c] = block.group.cells[c].load()
-        found = block.group.arrays(block.group.cells[c], block.tasks[c])
-        local[row], wholes = found._replace(wholes=None), found.wholes
-    data = processes.place_rows(sharding, len(block.units), local)
-    everywhere = NamedSharding(sharding.mesh, P())
-    shared = jax.tree.map(lambda a: processes.place(everywhere, a), wholes)
+        local[row] = block.group.arrays(block.group.cells[c], block.tasks[c])
     return Inputs(
         jax.tree.map(lambda a: processes.place(sharding, a), hyper),
         processes.place(sharding, seeds),
-        data._replace(wholes=shared),
+        (stream.load if block.program.streamed else _placed)(local, len(block.units), sharding),
     )
+
+
+def _placed(local: dict[int, Data], rows: int, sharding: NamedSharding) -> Data:
+    """Tasks of this process by row, on the devices; what they share once."""
+    wholes = next(iter(local.values())).wholes
+    own = {row: task._replace(wholes=None) for row, task in local.items()}
+    everywhere = NamedSharding(sharding.mesh, P())
+    shared = jax.tree.map(lambda a: processes.place(everywhere, a), wholes)
+    return processes.place_rows(sharding, rows, own)._replace(wholes=shared)
 
 
 def start(block: Block, inputs: Inputs) -> BlockState:

@@ -26,9 +26,34 @@ MEASURED_TOGETHER = 256
 Evaluate = Callable[[ModelSpec, evaluate.EvalSpec, Hyper, Array, Data, State], Any]
 
 
-def _grid(f: Callable, rows: tuple, settings: tuple) -> Callable:
+BY_ROW = Data(*(0,) * (len(Data._fields) - 1), wholes=None)  # what a block's rows do not share
+BY_DEVICE = Data(*(P(devices.RUNS),) * (len(Data._fields) - 1), wholes=P())
+
+
+def over_grid(f: Callable, rows: tuple, settings: tuple) -> Callable:
     """vmap over settings inside vmap over rows."""
     return jax.vmap(jax.vmap(f, in_axes=settings), in_axes=rows)
+
+
+def over_devices(f: Callable, mesh: Mesh, specs: tuple, donate: tuple = ()) -> jax.stages.Wrapped:
+    """shard_map of `f`, whose results are all sharded along the rows."""
+    mapped = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=P(devices.RUNS), check_vma=False)
+    return jax.jit(mapped, donate_argnums=donate)
+
+
+def measured_by_turns(measure: Callable, shape: Shape, mesh: Mesh) -> Callable:
+    """`measure` of one run, over a block's runs, so many at a time."""
+
+    def over(hyper: Hyper, seeds: Array, data: Data, state: State) -> Any:
+        def some(hyper: Hyper, seeds: Array, own: Data, state: State) -> Any:
+            f = over_grid(measure, (0, 0, BY_ROW, 0), (0, None, None, 0))
+            return f(hyper, seeds, own._replace(wholes=data.wholes), state)
+
+        share = shape.rows // mesh.shape[devices.RUNS]
+        most = max(1, MEASURED_TOGETHER // shape.settings)
+        return by_turns(some, share, most)(hyper, seeds, data._replace(wholes=None), state)
+
+    return over
 
 
 def by_turns(f: Callable, rows: int, most: int) -> Callable:
@@ -80,26 +105,14 @@ def lower(
     `evaluated` says what a trained run is worth.
     """
     runs, everywhere = P(devices.RUNS), P()
-
-    def put(shape: tuple, dtype: np.dtype, spec: P = runs) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
-
-    block = (shape.rows, shape.settings)
-    scalars = {name: put(block, jnp.float32) for name in Hyper._fields}
-    hyper = Hyper(**scalars)._replace(strength=put((*block, len(model.modalities)), jnp.float32))
-    seeds = put((shape.rows,), jnp.uint32)
+    put = partial(placed, mesh)
+    hyper, seeds = arguments(model, mesh, shape)
     data = jax.tree.map(
         lambda a: put((shape.rows, *a.shape), a.dtype), example._replace(wholes=None)
     )
     wholes = jax.tree.map(lambda a: put(a.shape, a.dtype, everywhere), example.wholes)
     data = data._replace(wholes=wholes)
-    by_row = Data(*(0,) * (len(Data._fields) - 1), wholes=None)
-    by_device = Data(*(runs,) * (len(Data._fields) - 1), wholes=everywhere)
     first = put((), jnp.int32, everywhere)
-
-    def sharded(f: Callable, specs: tuple, donate: tuple = ()) -> Callable:
-        mapped = jax.shard_map(f, mesh=mesh, in_specs=specs, out_specs=runs, check_vma=False)
-        return jax.jit(mapped, donate_argnums=donate)
 
     def start_one(hyper: Hyper, seed: Array, data: Data) -> State:
         return start(model, hyper, jax.random.key(seed), together(data))
@@ -114,27 +127,21 @@ def lower(
 
     if model.one_by_one:
         segment_one, measure_one = batch_safe(segment_one), batch_safe(measure_one)
-    start_all = sharded(_grid(start_one, (0, 0, by_row), (0, None, None)), (runs, runs, by_device))
+    start_all = over_devices(
+        over_grid(start_one, (0, 0, BY_ROW), (0, None, None)), mesh, (runs, runs, BY_DEVICE)
+    )
     state = jax.tree.map(
         lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
     )
-    segment_all = sharded(
-        _grid(segment_one, (0, 0, by_row, 0, None), (0, None, None, 0, None)),
-        (runs, runs, by_device, runs, everywhere),
+    segment_all = over_devices(
+        over_grid(segment_one, (0, 0, BY_ROW, 0, None), (0, None, None, 0, None)),
+        mesh,
+        (runs, runs, BY_DEVICE, runs, everywhere),
         donate=(3,),
     )
-    share = shape.rows // mesh.shape[devices.RUNS]
-    most = max(1, MEASURED_TOGETHER // shape.settings)
-
-    def measured(hyper: Hyper, seeds: Array, data: Data, state: State) -> Any:
-        def some(hyper: Hyper, seeds: Array, own: Data, state: State) -> Any:
-            f = _grid(measure_one, (0, 0, by_row, 0), (0, None, None, 0))
-            return f(hyper, seeds, own._replace(wholes=data.wholes), state)
-
-        rest = data._replace(wholes=None)
-        return by_turns(some, share, most)(hyper, seeds, rest, state)
-
-    measure_all = sharded(measured, (runs, runs, by_device, runs))
+    measure_all = over_devices(
+        measured_by_turns(measure_one, shape, mesh), mesh, (runs, runs, BY_DEVICE, runs)
+    )
     _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
     return Lowered(
         start_all.lower(hyper, seeds, data),
@@ -143,3 +150,19 @@ def lower(
         state,
         curve,
     )
+
+
+def placed(
+    mesh: Mesh, shape: tuple, dtype: np.dtype, spec: P | None = None
+) -> jax.ShapeDtypeStruct:
+    """An array that is not there yet; sharded along the rows, if not as `spec` says."""
+    spec = P(devices.RUNS) if spec is None else spec
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=NamedSharding(mesh, spec))
+
+
+def arguments(model: ModelSpec, mesh: Mesh, shape: Shape) -> tuple[Hyper, jax.ShapeDtypeStruct]:
+    """Hyperparameters and seeds of a block, not there yet."""
+    block = (shape.rows, shape.settings)
+    scalars = {name: placed(mesh, block, jnp.float32) for name in Hyper._fields}
+    scalars["strength"] = placed(mesh, (*block, len(model.modalities)), jnp.float32)
+    return Hyper(**scalars), placed(mesh, (shape.rows,), jnp.uint32)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from redalign_jax.errors import UserError
 from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices, processes
+from redalign_jax.sweep import stream
 from redalign_jax.sweep.lower import Evaluate, lower
 from redalign_jax.sweep.shape import Shape, cut
 from redalign_jax.training.data import Data
@@ -49,6 +50,7 @@ class Program:
       state: shapes and placement of the state.
       curve: shapes of what a segment shows.
       bytes: of the largest of the three, per device, arguments and outputs included.
+      streamed: whether data are a `stream.Streamed`, in the place of `Data`.
     """
 
     shape: Shape
@@ -58,6 +60,7 @@ class Program:
     state: State
     curve: TrainMetrics
     bytes: int
+    streamed: bool = False
 
     @property
     def runs(self) -> int:
@@ -94,7 +97,9 @@ def compile_block(
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), example)
     leaves, tree = jax.tree.flatten(shapes)
     how = tuple(getattr(jax.config, name) for name in TRACED_UNDER)
-    return _compiled(model, plan, settings, mesh, shape, tuple(leaves), tree, evaluated, how)
+    streamed = evaluated is evaluate.measure and stream.wanted(example, mesh)
+    tasks = (tuple(leaves), tree)
+    return _compiled(model, plan, settings, mesh, shape, *tasks, evaluated, streamed, how)
 
 
 @lru_cache(maxsize=PROGRAMS)
@@ -107,13 +112,20 @@ def _compiled(
     leaves: tuple[jax.ShapeDtypeStruct, ...],
     tree: jax.tree_util.PyTreeDef,
     evaluated: Evaluate,
+    streamed: bool,
     _: tuple[Any, ...],
 ) -> Program:
     example = jax.tree.unflatten(tree, leaves)
-    *lowered, state, curve = lower(model, plan, settings, mesh, shape, example, evaluated)
+    how = (model, plan, settings, mesh, shape, example)
+    *lowered, state, curve = stream.lowered(*how) if streamed else lower(*how, evaluated)
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
         compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
-    return Program(shape, *compiled, state, curve, bytes=max(map(_bytes, compiled)))
+    most = max(map(_bytes, compiled))
+    if streamed:
+        size = stream.sizes(plan, settings, shape, example)
+        driver = stream.Driver(stream.Compiled(*compiled), size, plan, mesh, shape.rows)
+        compiled = (driver.start, driver.segment, driver.measure)
+    return Program(shape, *compiled, state, curve, most, streamed)
 
 
 def fit(

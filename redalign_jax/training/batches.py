@@ -37,6 +37,27 @@ def indices(key: Array, examples: int, batch: int, start: Array, steps: int) -> 
     return jax.lax.dynamic_slice_in_dim(order, start - first * per_epoch, steps)
 
 
+def drawn(
+    key: Array, labels: int, pairs: int, batch: int, start: Array, steps: int
+) -> tuple[Array, Array | None]:
+    """Rows of a stretch of steps: those with a label, and those to align.
+
+    Args:
+      key: of the run.
+      labels: labelled rows, the first of all.
+      pairs: all rows.
+      batch: of pairs; the labelled batch is as large, or all labelled rows where they are fewer.
+      start, steps: as of `indices`.
+
+    Returns:
+      (steps, min(batch, labels)), and (steps, batch), None where labelled rows are aligned.
+    """
+    labelled = indices(jax.random.fold_in(key, 1), labels, min(batch, labels), start, steps)
+    if pairs == labels:
+        return labelled, None
+    return labelled, indices(jax.random.fold_in(key, 2), pairs, batch, start, steps)
+
+
 def take(split: Split, rows: Sequence[Array]) -> tuple[tuple[Array, ...], Array | None]:
     """Rows of every modality, and which of them it has: M arrays (batch, ...), (M, batch) or None.
 

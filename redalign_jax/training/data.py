@@ -56,7 +56,7 @@ def together(data: Data) -> Data:
 
 def _held(data: Data, wholes: tuple[Array | None, ...]) -> Data:
     def split(of: Split) -> Split:
-        pairs = zip(of.x, wholes, strict=True)
+        pairs = zip(of.x, wholes, strict=False)  # a split may be empty
         return of._replace(
             x=tuple(replace(x, values=v) if isinstance(x, Rows) else x for x, v in pairs)
         )

@@ -1,6 +1,8 @@
 """Embeddings of a whole split."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,23 +11,48 @@ from jax import Array
 from redalign_jax.data.rows import Rows
 from redalign_jax.task import Split
 from redalign_jax.training import batches
-from redalign_jax.training.model import ModelSpec, Params, embed
+from redalign_jax.training.model import ModelSpec, Params
 
 TURN = 2048  # rows that are read at a time, where tasks share them
 
 
-def embedded(model: ModelSpec, params: Params, split: Split) -> tuple[Array, ...]:
-    """(n, d) per modality; shared rows are read by turns."""
-    if not any(isinstance(x, Rows) for x in split.x):
-        return embed(model, params, batches.cleared(split.x, split.present))
+@partial(jax.tree_util.register_dataclass, data_fields=["now", "best"], meta_fields=[])
+@dataclass(frozen=True)
+class Embeddings:
+    """In the place of a modality in a split whose rows were embedded before.
 
-    def one(m: int, rows: Array) -> Array:
-        there = None if split.present is None else split.present[m : m + 1, rows]
-        x = batches.cleared((split.x[m][rows],), there)
-        return model.encoders[m].apply(params["encoders"][m]["encoder"], *x)
+    Attributes:
+      now: (n, d) by the parameters after the last step.
+      best: (n, d) by those at the best validation score; None where nobody asks.
+    """
 
-    count = len(split.x[0])
-    return tuple(_by_turns(lambda rows, m=m: one(m, rows), count) for m in range(len(split.x)))
+    now: Array
+    best: Array | None = None
+
+
+def embedded(
+    model: ModelSpec, params: Params, split: Split, best: bool = False
+) -> tuple[Array, ...]:
+    """(n, d) per modality; shared rows are read by turns, `Embeddings` are taken as they are.
+
+    `best`: whether `params` are those at the best validation score.
+    """
+    found = []
+    for m, x in enumerate(split.x):
+        if isinstance(x, Embeddings):
+            found.append(x.best if best else x.now)
+        elif isinstance(x, Rows):
+            found.append(_by_turns(partial(_one, model, params, split, m), len(x)))
+        else:
+            found.append(_one(model, params, split, m, slice(None)))
+    return tuple(found)
+
+
+def _one(model: ModelSpec, params: Params, split: Split, m: int, rows: Array | slice) -> Array:
+    """Some rows of modality m."""
+    there = None if split.present is None else split.present[m : m + 1, rows]
+    x = batches.cleared((split.x[m][rows],), there)
+    return model.encoders[m].apply(params["encoders"][m]["encoder"], *x)
 
 
 def _by_turns(f: Callable[[Array], Array], count: int) -> Array:

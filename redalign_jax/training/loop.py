@@ -81,15 +81,31 @@ def segment(
       The state and what the segment showed.
     """
     steps = plan.steps // plan.evaluations
+    state, losses = train(model, plan, hyper, key, data, state, first, steps)
+    return look(model, key, data, state, losses, first + steps)
+
+
+def train(
+    model: ModelSpec,
+    plan: TrainSpec,
+    hyper: Hyper,
+    key: Array,
+    data: Data,
+    state: State,
+    first: Array,
+    steps: int,
+) -> tuple[State, tuple[Array, Array]]:
+    """Some steps: arguments as of `segment`.
+
+    Returns:
+      The state; (steps, M) task losses and (steps, pairs) alignment losses.
+    """
     read = layout(model, data.train.x)
     labels, pairs = data.train.y.shape[0], data.train.x[0].shape[0]
-    label_rows = batches.indices(
-        jax.random.fold_in(key, 1), labels, min(plan.batch, labels), first, steps
-    )
-    pair_rows = None
-    if pairs > labels and len(model.modalities) > 1:
-        pair_rows = batches.indices(jax.random.fold_in(key, 2), pairs, plan.batch, first, steps)
-    elif data.order is not None:
+    label_rows, pair_rows = batches.drawn(key, labels, pairs, plan.batch, first, steps)
+    if len(model.modalities) == 1:
+        pair_rows = None
+    if pair_rows is None and data.order is not None:
         pair_rows = label_rows
 
     def pair(rows: Array) -> tuple[tuple[Array, ...], Array | None]:
@@ -110,7 +126,28 @@ def segment(
             lambda r: _share(r, plan.shards), (label_rows, pair_rows)
         )
     counts = first + jnp.arange(steps)
-    state, (task, align) = jax.lax.scan(body, state, (counts, label_rows, pair_rows))
+    return jax.lax.scan(body, state, (counts, label_rows, pair_rows))
+
+
+def look(
+    model: ModelSpec,
+    key: Array,
+    data: Data,
+    state: State,
+    losses: tuple[Array, Array],
+    done: Array,
+) -> tuple[State, TrainMetrics]:
+    """The validation split after a segment: the best parameters so far, and the evidence.
+
+    Args:
+      model: the choices.
+      key: of the run.
+      data: the task on the device.
+      state: after the segment.
+      losses: of all of its steps, see `train`.
+      done: number of steps done, scalar int32.
+    """
+    read = layout(model, data.train.x)
     outputs = heads(model, read.unravel(state.params), data.valid)
     score = validate(model, outputs, data.valid)
     better = score > state.best_score
@@ -118,11 +155,10 @@ def segment(
     state = state._replace(
         best=jnp.where(owned, state.params, state.best),
         best_score=jnp.where(better, score, state.best_score),
-        best_step=jnp.where(better, first + steps, state.best_step),
+        best_step=jnp.where(better, done, state.best_step),
     )
     if state.evidence is not None:
         found = weigh(model, key, data, state, jnp.stack(outputs))
         state = state._replace(evidence=found)
-    return state, TrainMetrics(
-        jnp.mean(task, axis=0), jnp.mean(align, axis=0), score, state.evidence
-    )
+    task, align = (jnp.mean(each, axis=0) for each in losses)
+    return state, TrainMetrics(task, align, score, state.evidence)

@@ -1,6 +1,10 @@
 """Large arrays that all seeds share: the same numbers as an array of their own per seed."""
 
+import os
+import signal
+
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.small import experiment
 from hypothesis import given, settings
@@ -12,9 +16,11 @@ from redalign_jax.config import base
 from redalign_jax.data import notes, row_groups, rows, scaling
 from redalign_jax.data.sources import arrays
 from redalign_jax.fitted import train
-from redalign_jax.sweep import block, grid
+from redalign_jax.runtime import preemption
+from redalign_jax.sweep import block, grid, stream
 
 N = 240
+MIXED = 4 * N * 6  # bytes from which on: two of the three modalities
 
 
 @pytest.fixture
@@ -90,6 +96,7 @@ def config(path, holes=0.0, given=False, dtype=np.float64, **changes):
         name: (np.concatenate([core, rng.normal(size=(N, 3))], axis=1) * 9 + 50).astype(dtype)
         for name in "abc"
     }
+    x["c"] = x["c"][:, :5]
     x["b"][rng.random(N) < holes] = np.nan
     split = {"split": np.arange(N) % 4 % 3} if given else {}
     np.savez(path, **x, labels=np.argmax(core[:, :3], axis=1), **split)
@@ -110,20 +117,42 @@ def config(path, holes=0.0, given=False, dtype=np.float64, **changes):
     ],
     ids=["missing", "given"],
 )
-def test_a_sweep_of_shared_rows_is_the_sweep(tmp_path, sharing, how):
+def test_shared_rows_in_memory_or_streamed_are_the_sweep(tmp_path, sharing, monkeypatch, how):
     made = config(tmp_path / "x.npz", **how)
-    made.train.steps = 10
+    made.train.steps = 12
     tables = []
-    for count in (2**25, 0):
+    for count, streamed in ((2**25, False), (MIXED, False), (MIXED, True)):
         sharing(count)
-        table = sweep.run(made, tmp_path / str(count), progress=False)
-        tables.append(table.drop(columns="value"))
-        tables.append(table["value"])
-    assert tables[0].equals(tables[2])
-    # ten steps from the same start: a tie of two logits is all that rounding could change
-    off = np.abs(tables[1] - tables[3])
-    exact = ~tables[0]["metric"].str.contains("accuracy|knn|best_step")
+        monkeypatch.setattr(stream, "wanted", lambda *_, streamed=streamed: streamed)
+        monkeypatch.setattr(stream, "WINDOW", 2**15)  # several in a segment
+        tables.append(sweep.run(made, tmp_path / f"{count}{streamed}", progress=False))
+    own, shared, streamed = tables
+    pd.testing.assert_frame_equal(shared, streamed)
+    assert own.drop(columns="value").equals(shared.drop(columns="value"))
+    # twelve steps from the same start: a tie of two logits is all that rounding could change
+    off = (own["value"] - shared["value"]).abs()
+    exact = ~own["metric"].str.contains("accuracy|knn|best_step")
     assert off[exact].max() < 2e-3 and off.median() < 1e-5
+
+
+def test_a_streamed_sweep_that_was_stopped_goes_on(tmp_path, sharing, monkeypatch):
+    sharing(0)
+    monkeypatch.setattr(stream, "wanted", lambda *_: True)
+    made = config(tmp_path / "x.npz")
+    made.train.steps = 8
+    want = sweep.run(made, tmp_path / "whole", progress=False)
+    advance = block.advance
+
+    def asked(*args):
+        found = advance(*args)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return found
+
+    monkeypatch.setattr(block, "advance", asked)
+    with pytest.raises(preemption.Stopped):
+        sweep.run(made, tmp_path / "cut", progress=False)
+    monkeypatch.setattr(block, "advance", advance)
+    pd.testing.assert_frame_equal(sweep.run(made, tmp_path / "cut", progress=False), want)
 
 
 def test_seeds_share_memory_here_and_on_the_device(tmp_path, sharing):
@@ -137,7 +166,7 @@ def test_seeds_share_memory_here_and_on_the_device(tmp_path, sharing):
     program = block.compiled(made, group, 2)
     (one,) = block.cut(made, group, [{**dict.fromkeys(grid.Hyper._fields, 1.0)}] * 2, program)
     data = block.load(one).data
-    assert [w.shape for w in data.wholes] == [(N, 7)] * 3
+    assert [w.shape for w in data.wholes] == [(N, 7), (N, 7), (N, 5)]
     assert data.train.x[0].values is None and data.train.x[0].index.shape[0] == 2
 
 
