@@ -144,9 +144,8 @@ def main() -> None:
                     for f in FACTORS
                 ]
             for size in dict.fromkeys(sizes):
-                every.append(
-                    (size, measured(size, cache, WAYS if size in (CASE, middle) else WAYS[:2]))
-                )
+                ways = WAYS if size in (CASE, middle) else WAYS[:2]
+                every.append((size, measured(size, cache, ways)))
                 print(line(*every[-1]), flush=True)
             known = dict(every)
             for axis, name in enumerate(("rows", "columns", "seeds")):
