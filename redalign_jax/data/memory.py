@@ -214,5 +214,6 @@ def _labels(value: Any) -> np.ndarray:
 
 
 def _without_flags(line: str) -> str:
-    """What a message says of flags, as arguments."""
+    """What a message says of flags, as arguments; there is none to transpose."""
+    line = re.sub(r" or --config\.data\.transpose=\S+", "", line)
     return re.sub(r"--config\.data\.(\w+)=([^\s;,)]+)", r"\1='\2'", line)

@@ -208,7 +208,7 @@ def with_value(value, dtype=np.float64):
             {},
             "'a': 9 of 30 rows are missing (nan throughout), 0 others have holes",
         ),
-        (Y, {"a": X.T}, {}, "its 30 columns match them: transpose it"),
+        (Y, {"a": X.T}, {}, "its 30 columns match them: transpose it, a.T"),
         (Y, {"fusion": X}, {}, "an array cannot be called 'fusion'"),
         (Y, {"a|b": X}, {}, "an array cannot be called 'a|b'"),
         (Y, with_value(-np.inf, np.float16), {}, "array 'a' holds -inf in row 7, column 1"),
