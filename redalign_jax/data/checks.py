@@ -25,7 +25,8 @@ def modality(name: str, value: np.ndarray, n: int, source: str, holes: bool = Fa
         rows = f"{len(value)} rows" if value.ndim else "no rows"
         hint = ""
         if value.ndim > 1 and value.shape[-1] == n:
-            hint = f"; its {n} columns match them: transpose it, {name}.T or --config.data.transpose={name}"
+            hint = f"; its {n} columns match them: transpose it, {name}.T"
+            hint += f" or --config.data.transpose={name}"
         raise UserError(f"{source}: array {name!r} has {rows}, but there are {n} labels{hint}")
     if not value.size:
         raise UserError(f"{source}: array {name!r} of shape {value.shape} is empty")
