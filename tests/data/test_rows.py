@@ -124,7 +124,7 @@ def test_shared_rows_in_memory_or_streamed_are_the_sweep(tmp_path, sharing, monk
     for count, streamed in ((2**25, False), (MIXED, False), (MIXED, True)):
         sharing(count)
         monkeypatch.setattr(stream, "wanted", lambda *_, streamed=streamed: streamed)
-        monkeypatch.setattr(stream, "WINDOW", 2**15)  # several in a segment
+        monkeypatch.setattr(stream.parts, "WINDOW", 2**15)  # several in a segment
         tables.append(sweep.run(made, tmp_path / f"{count}{streamed}", progress=False))
     own, shared, streamed = tables
     pd.testing.assert_frame_equal(shared, streamed)
