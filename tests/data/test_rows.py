@@ -109,6 +109,7 @@ def config(path, holes=0.0, given=False, dtype=np.float64, **changes):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [
@@ -135,6 +136,7 @@ def test_shared_rows_in_memory_or_streamed_are_the_sweep(tmp_path, sharing, monk
     assert off[exact].max() < 2e-3 and off.median() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_streamed_sweep_that_was_stopped_goes_on(tmp_path, sharing, monkeypatch):
     sharing(0)
     monkeypatch.setattr(stream, "wanted", lambda *_: True)
@@ -155,6 +157,7 @@ def test_a_streamed_sweep_that_was_stopped_goes_on(tmp_path, sharing, monkeypatc
     pd.testing.assert_frame_equal(sweep.run(made, tmp_path / "cut", progress=False), want)
 
 
+@pytest.mark.slow
 def test_seeds_share_memory_here_and_on_the_device(tmp_path, sharing):
     sharing(0)
     made = config(tmp_path / "x.npz", dtype=np.float32)
@@ -170,6 +173,7 @@ def test_seeds_share_memory_here_and_on_the_device(tmp_path, sharing):
     assert data.train.x[0].values is None and data.train.x[0].index.shape[0] == 2
 
 
+@pytest.mark.slow
 def test_advice_and_encoders_of_shared_rows(tmp_path, sharing):
     made = config(tmp_path / "x.npz")
     made.hyper.strength, made.train.evaluations = (1.0,), 1

@@ -12,6 +12,7 @@ from redalign_jax.runtime import devices
 from redalign_jax.sweep import program
 from redalign_jax.sweep.lower import by_turns
 from redalign_jax.sweep.shape import Shape, cut
+from redalign_jax.training.data import Data
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ def fit(monkeypatch):
             return program.Program(shape, None, None, None, None, None, bytes=0)
 
         monkeypatch.setattr(program, "compile_block", compile_block)
-        found = program.fit(None, None, None, mesh, (4, 3), None, chunk, shape)
+        found = program.fit(None, None, None, mesh, (4, 3), Data(None, None, None), chunk, shape)
         return found.runs // mesh.shape[devices.RUNS], tried
 
     return fitted
@@ -66,7 +67,7 @@ def test_other_errors_of_the_compiler_are_not_hidden(monkeypatch):
 
     monkeypatch.setattr(program, "compile_block", compile_block)
     with pytest.raises(jax.errors.JaxRuntimeError, match="a bug"):
-        program.fit(None, None, None, devices.mesh(), (4, 3), None)
+        program.fit(None, None, None, devices.mesh(), (4, 3), Data(None, None, None))
 
 
 @pytest.mark.parametrize(("rows", "most"), [(1, 1), (7, 7), (7, 3), (8, 3), (9, 4), (5, 1), (3, 8)])
