@@ -60,10 +60,16 @@ def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
     return (x[start : start + size] for start in range(0, len(x), size))
 
 
-def _copy(x: np.ndarray, dtype: np.dtype, centre: np.ndarray) -> np.ndarray:
-    room = np.empty(x.size * dtype.itemsize + ALIGNED, np.uint8)
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array of anything, which lies so that a CPU device takes it as it is."""
+    count = int(np.prod(shape)) * dtype.itemsize
+    room = np.empty(count + ALIGNED, np.uint8)
     start = -room.ctypes.data % ALIGNED
-    values = room[start : start + x.size * dtype.itemsize].view(dtype).reshape(x.shape)
+    return room[start : start + count].view(dtype).reshape(shape)
+
+
+def _copy(x: np.ndarray, dtype: np.dtype, centre: np.ndarray) -> np.ndarray:
+    values = aligned(x.shape, dtype)
     for into, block in zip(blocks(values), blocks(x), strict=True):
         into[:] = block - centre if centre.any() else block
     return values

@@ -10,6 +10,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from redalign_jax.data.rows import aligned
 from redalign_jax.runtime import devices
 from redalign_jax.sweep.stream.parts import Sizes, Streamed, reading
 from redalign_jax.sweep.stream.programs import Compiled
@@ -58,7 +59,8 @@ class Driver(NamedTuple):
         if here is not None:
             data.ahead[end] = here
         losses = jax.tree.map(lambda *one: _joined(one, end), *losses)
-        now = (state, self._embedded(data, "valid", state.params), losses)
+        (valid,) = self._embedded(data, "valid", state.params)
+        now = (state, valid, losses)
         seen = self._tiny(data)._replace(valid=data.base.valid, order=data.base.order)
         return self.compiled.look(hyper, seeds, seen, now, self._number(end))
 
@@ -67,8 +69,8 @@ class Driver(NamedTuple):
         rows = np.broadcast_to(np.arange(self.size.probes), (self.rows, self.size.probes))
         of = self._window(data, "train", data.base.train, [rows] * len(data.wholes))
         of = of._replace(valid=data.base.valid, test=data.base.test, zero=data.base.zero)
-        valid = self._embedded(data, "valid", state.params)
-        test, best = (self._embedded(data, "test", p) for p in (state.params, state.best))
+        (valid,) = self._embedded(data, "valid", state.params)
+        test, best = self._embedded(data, "test", state.params, state.best)
         return self.compiled.measure(hyper, seeds, of, (state, valid, test, best))
 
     def _number(self, value: int) -> Array:
@@ -106,21 +108,26 @@ class Driver(NamedTuple):
                 index.append(None)
                 windows.append(None)
                 continue
-            places = np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
+            wanted = np.take_along_axis(own, rows, axis=1).ravel()
+            order = np.argsort(wanted)  # as they lie in a file
+            window = aligned((len(wanted), *values.shape[1:]), values.dtype)
+            np.take(values, wanted[order], axis=0, out=window, mode="clip")
+            places = np.empty(rows.size, np.int32)
+            places[order] = np.arange(rows.size, dtype=np.int32)
+            places = places.reshape(rows.shape)
             if whole:
                 found = np.zeros(own.shape, np.int32)
                 np.put_along_axis(found, rows, places, axis=1)
                 places = found
-            wanted = np.take_along_axis(own, rows, axis=1).ravel()
-            order = np.argsort(wanted)  # as they lie in a file
-            window = np.empty((len(wanted), *values.shape[1:]), values.dtype)
-            window[order] = values[wanted[order]]
             index.append(jax.device_put(places, by_row))
             windows.append(jax.device_put(window, everywhere))
         return reading(split, tuple(index), tuple(windows))
 
-    def _embedded(self, data: Streamed, part: str, flat: Array) -> tuple[Array | None, ...]:
-        """Embeddings of all rows of a split, (R, S, n, d) per modality; None of dense ones."""
+    def _embedded(self, data: Streamed, part: str, *flat: Array) -> list[tuple[Array | None, ...]]:
+        """Of every one of these parameters, embeddings of all rows of a split.
+
+        (R, S, n, d) per modality; None of those that are placed for good.
+        """
         program = {"valid": self.compiled.embed_valid, "test": self.compiled.embed_test}[part]
         split, turn = getattr(data.base, part), self.size.turn[part]
         n, found = split.y.shape[1], []
@@ -129,7 +136,7 @@ class Driver(NamedTuple):
             used = [np.broadcast_to(rows, (self.rows, turn))] * len(data.wholes)
             of = self._window(data, part, split._replace(y=None), used)
             placed = jax.device_put(rows, NamedSharding(self.mesh, P()))
-            found.append(program(flat, of, placed))
+            found.append([program(one, of, placed) for one in flat])
         return jax.tree.map(lambda *one: _joined(one, n), *found)
 
     def _tiny(self, data: Streamed) -> Data:
