@@ -10,6 +10,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from redalign_jax.data import notes
 from redalign_jax.errors import UserError
 from redalign_jax.measures import evaluate
 from redalign_jax.runtime import devices, processes
@@ -98,6 +99,12 @@ def compile_block(
     leaves, tree = jax.tree.flatten(shapes)
     how = tuple(getattr(jax.config, name) for name in TRACED_UNDER)
     streamed = evaluated is evaluate.measure and stream.wanted(example, mesh)
+    if streamed:
+        held = sum(a.nbytes for a in jax.tree.leaves(example.wholes))
+        notes.once(
+            f"{held / 1e9:.1f} GB of arrays stay on the host, which would fill too much of a device; "
+            "what the next steps read is sent ahead"
+        )
     tasks = (tuple(leaves), tree)
     return _compiled(model, plan, settings, mesh, shape, *tasks, evaluated, streamed, how)
 

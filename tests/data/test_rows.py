@@ -137,12 +137,13 @@ def test_shared_rows_in_memory_or_streamed_are_the_sweep(tmp_path, sharing, monk
 
 
 @pytest.mark.slow
-def test_a_streamed_sweep_that_was_stopped_goes_on(tmp_path, sharing, monkeypatch):
+def test_a_streamed_sweep_that_was_stopped_goes_on(tmp_path, sharing, monkeypatch, caplog):
     sharing(0)
     monkeypatch.setattr(stream, "wanted", lambda *_: True)
     made = config(tmp_path / "x.npz")
     made.train.steps = 8
     want = sweep.run(made, tmp_path / "whole", progress=False)
+    assert "0.0 GB of arrays stay on the host" in caplog.text
     advance = block.advance
 
     def asked(*args):
