@@ -102,7 +102,7 @@ def compile_block(
     if streamed:
         held = sum(a.nbytes for a in jax.tree.leaves(example.wholes))
         notes.once(
-            f"{held / 1e9:.1f} GB of arrays stay on the host, which would fill too much of a device; "
+            f"{held / 1e9:.1f} GB of arrays stay on the host, too large for a device; "
             "what the next steps read is sent ahead"
         )
     tasks = (tuple(leaves), tree)
