@@ -89,7 +89,8 @@ def of_task(task: Task) -> str:
             return digest(x)
         if id(x.values) not in seen:  # all splits share them
             seen[id(x.values)] = digest(x.values)
-        return " ".join([seen[id(x.values)], *map(digest, (x.index, x.mean, x.inverse))])
+        rest = [x.index, *(() if x.mean is None else (x.mean, x.inverse))]
+        return " ".join([seen[id(x.values)], *map(digest, rest)])
 
     for part in (task.train, task.valid, task.test):
         arrays = dict(zip(task.modalities, part.x, strict=True))

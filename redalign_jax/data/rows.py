@@ -1,5 +1,6 @@
 """Rows of one large array that all seeds share: a seed is its row numbers and its scale."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,29 +16,42 @@ _NUMBERS = 2**20  # at a time
 _EXACT = 2  # bytes of a whole number that float32 holds
 
 
-class Whole(NamedTuple):
-    """A modality's array as the device holds it.
+class Columns(NamedTuple):
+    """What scaling has to know of all rows.
 
     Attributes:
-      values: (N, d) x - centre: float32, or x itself in a type that float32 holds.
-      centre: (d,) float64; 0 where `values` are x itself.
+      centre: (d,) float64, what was taken of x; 0 where `values` are x itself.
       low, high: (d,) the least and the largest of every column of `values`.
       resolution: of the type of x, relative.
     """
 
-    values: np.ndarray
     centre: np.ndarray
     low: np.ndarray
     high: np.ndarray
     resolution: float
 
 
-def whole(x: np.ndarray) -> Whole | None:
-    """An array of vectors, ready to be shared; None where it is small, and every seed has its own.
+class Whole(NamedTuple):
+    """A modality's array as the device holds it.
 
-    What float32 does not hold is centred in float64 first, so that an offset costs no digits.
+    Attributes:
+      values: (N, d) x - centre: float32, or x itself in a type that float32 holds; or levels.
+      columns: of vectors; None for levels, which are not scaled.
     """
-    if x.ndim != 2 or 4 * x.size < SHARED:
+
+    values: np.ndarray
+    columns: Columns | None
+
+
+def whole(x: np.ndarray, kind: str) -> Whole | None:
+    """An array of vectors, or of pictures in levels 0..255, ready to be shared.
+
+    What float32 does not hold is centred in float64 first, so that an offset costs no digits. None
+    where it is of another kind, or small, and every seed has its own.
+    """
+    if kind == "image" and x.dtype == np.uint8 and x.nbytes >= SHARED:
+        return Whole(x if x.ctypes.data % ALIGNED == 0 else _copy(x, x.dtype, np.zeros(1)), None)
+    if kind != "vector" or x.ndim != 2 or 4 * x.size < SHARED:
         return None
     resolution = float(np.finfo(x.dtype if x.dtype.kind == "f" else np.float64).eps)
     centre = np.zeros(x.shape[1])
@@ -51,7 +65,7 @@ def whole(x: np.ndarray) -> Whole | None:
     for block in blocks(values):
         block = block.astype(np.float32, copy=False)  # which is faster than in float16
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-    return Whole(values, centre, low, high, resolution)
+    return Whole(values, Columns(centre, low, high, resolution))
 
 
 def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
@@ -86,13 +100,14 @@ class Rows:
 
         z = clip((values[index] - mean) · inverse, ± CLIP), float32
 
-    `rows[i]` reads, `at` chooses without reading. Like an array it has shape, dtype and a length.
+    Levels have no scale and are read as they are. `rows[i]` reads, `at` chooses without reading.
+    Like an array it has shape, dtype and a length.
 
     Attributes:
-      values: (N, d), see `Whole`; None where it is kept elsewhere.
+      values: (N, ...), see `Whole`; None where it is kept elsewhere.
       index: (n,) int32 row numbers.
-      mean: (2, d) float32, a mean and what rounding took of it.
-      inverse: (d,) float32, of the standard deviation; 0 where a column is set to 0.
+      mean: (2, d) float32, a mean and what rounding took of it; None for levels.
+      inverse: (d,) float32, of the standard deviation; 0 where a column is set to 0; or None.
     """
 
     values: Any
@@ -101,32 +116,35 @@ class Rows:
     inverse: Any
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(n, d)."""
-        return self.index.shape[-1], self.inverse.shape[-1]
+    def shape(self) -> tuple[int, ...]:
+        """(n, ...)."""
+        return len(self), *self.values.shape[1:]
 
     @property
     def ndim(self) -> int:
-        """2."""
-        return 2
+        """Axes."""
+        return self.values.ndim
 
     @property
     def size(self) -> int:
         """Numbers."""
-        return self.shape[0] * self.shape[1]
+        return math.prod(self.shape)
 
     @property
     def dtype(self) -> np.dtype:
         """Of what is read."""
-        return np.dtype(np.float32)
+        return np.dtype(np.float32) if self.inverse is not None else self.values.dtype
 
     def __len__(self) -> int:
         """Rows."""
-        return self.shape[0]
+        return self.index.shape[-1]
 
     def __getitem__(self, rows: Any) -> Any:
-        """Reads rows, by a slice or an array of numbers, (k, d)."""
-        x = self.values[self.index[rows]].astype("float32")
+        """Reads rows, by a slice or an array of numbers, (k, ...)."""
+        x = self.values[self.index[rows]]
+        if self.inverse is None:
+            return x
+        x = x.astype("float32")
         z = ((x - self.mean[:1]) - self.mean[1:]) * self.inverse[None]
         return z.clip(-CLIP, CLIP)
 

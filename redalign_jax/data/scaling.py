@@ -123,23 +123,26 @@ def modalities(
 
 def shared(
     whole: Whole, train: np.ndarray, there: np.ndarray | None = None
-) -> tuple[Rows, Scale, Touched]:
-    """All rows of a shared array of vectors on the scale of the rows `train`, see `standardise`.
+) -> tuple[Rows, Scale | None, Touched]:
+    """All rows of a shared array, vectors on the scale of the rows `train`, see `standardise`.
 
     `there`: (N,) bool, the rows that the modality has; None for all.
     """
+    every, columns = np.arange(len(whole.values), dtype=np.int32), whole.columns
+    if columns is None:
+        return Rows(whole.values, every, None, None), None, Touched()
     mean, std, farthest = _moments_of_rows(whole.values, np.sort(train))
-    constant = _constant(mean + whole.centre, std, farthest, len(train), whole.resolution)
+    constant = _constant(mean + columns.centre, std, farthest, len(train), columns.resolution)
     inverse = np.where(constant, 0, 1 / np.where(constant, 1, std)).astype(np.float32)
     first = mean.astype(np.float32)
     both = np.stack([first, (mean - first).astype(np.float32)])
-    found = Rows(whole.values, np.arange(len(whole.values), dtype=np.int32), both, inverse)
+    found = Rows(whole.values, every, both, inverse)
     clipped = np.zeros(len(whole.values), int)
-    far = np.maximum(whole.high - mean, mean - whole.low) * inverse > CLIP
+    far = np.maximum(columns.high - mean, mean - columns.low) * inverse > CLIP
     if far.any():
         away = (np.abs(block[:, far] - mean[far]) for block in blocks(whole.values))
         clipped = np.concatenate([(one * inverse[far] > CLIP).sum(axis=1) for one in away])
-    scale = Scale(mean + whole.centre, np.where(constant, 0.0, std))
+    scale = Scale(mean + columns.centre, np.where(constant, 0.0, std))
     return (
         found,
         scale,

@@ -25,7 +25,7 @@ from redalign_jax.sweep.program import Program, fit
 from redalign_jax.sweep.shape import Shape
 from redalign_jax.sweep.stream import Streamed
 from redalign_jax.task import Task
-from redalign_jax.training.data import Data
+from redalign_jax.training.data import Data, shared
 from redalign_jax.training.loop import TrainMetrics, TrainSpec
 from redalign_jax.training.model import Hyper
 from redalign_jax.training.start import State
@@ -196,11 +196,11 @@ def load(block: Block) -> Inputs:
 
 def _placed(local: dict[int, Data], rows: int, sharding: NamedSharding) -> Data:
     """Tasks of this process by row, on the devices; what they share once."""
-    wholes = next(iter(local.values())).wholes
+    wholes = shared(local.values())
     own = {row: task._replace(wholes=None) for row, task in local.items()}
     everywhere = NamedSharding(sharding.mesh, P())
-    shared = jax.tree.map(lambda a: processes.place(everywhere, a), wholes)
-    return processes.place_rows(sharding, rows, own)._replace(wholes=shared)
+    wholes = jax.tree.map(lambda a: processes.place(everywhere, a), wholes)
+    return processes.place_rows(sharding, rows, own)._replace(wholes=wholes)
 
 
 def start(block: Block, inputs: Inputs) -> BlockState:

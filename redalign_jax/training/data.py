@@ -1,5 +1,6 @@
 """What a run trains on: a task's arrays on the device."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -62,3 +63,16 @@ def _held(data: Data, wholes: tuple[Array | None, ...]) -> Data:
         )
 
     return data._replace(train=split(data.train), valid=split(data.valid), test=split(data.test))
+
+
+def shared(tasks: Iterable[Data]) -> tuple[Array | None, ...] | None:
+    """The `wholes` of tasks, which are the very same arrays.
+
+    Raises:
+      RuntimeError: they are not.
+    """
+    first, *others = (task.wholes for task in tasks)
+    for one in others:
+        if any(a is not b for a, b in zip(first or (), one or (), strict=True)):
+            raise RuntimeError("tasks of one program read from different arrays")
+    return first

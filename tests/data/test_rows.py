@@ -54,7 +54,7 @@ def test_rows_are_what_standardising_in_float64_gives(n, dtype, offset, seed):
     x = x.astype(dtype)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rows, "SHARED", 0)
-        whole = rows.whole(x)
+        whole = rows.whole(x, "vector")
     own = rng.permutation(n // 2)
     found, scale, touched = scaling.shared(whole, own)
     want, dense = scaling.standardise(x.astype(np.float64), "vector", own)
@@ -73,10 +73,15 @@ def test_only_large_vectors_are_shared_and_nothing_is_copied_that_lies_well():
     room = np.zeros(4 * 2**23 + 64, np.uint8)
     start = -room.ctypes.data % rows.ALIGNED
     x = room[start : start + 4 * 2**23].view(np.float32).reshape(-1, 64)
-    assert rows.whole(x).values is x
-    assert rows.whole(x[:-1]) is None and rows.whole(x.reshape(-1, 8, 8)) is None
+    assert rows.whole(x, "vector").values is x
+    assert (
+        rows.whole(x[:-1], "vector") is None and rows.whole(x.reshape(-1, 8, 8), "vector") is None
+    )
+    pictures = x.view(np.uint8).reshape(-1, 32, 32, 1)
+    assert rows.whole(pictures, "image").values is pictures
+    assert rows.whole(pictures[:-1], "image") is None and rows.whole(x, "tokens") is None
     moved = room[start + 4 : start + 4 + 4 * (2**23)].view(np.float32)[: 2**23].reshape(-1, 64)
-    kept = rows.whole(moved).values
+    kept = rows.whole(moved, "vector").values
     assert kept.ctypes.data % rows.ALIGNED == 0 and np.array_equal(kept, moved)
 
 
@@ -89,7 +94,7 @@ def test_digests_find_the_copies_that_sorting_finds(monkeypatch):
     assert len(np.unique(pairs, axis=0)) == sorted_codes.max() + 1 == pairs[:, 1].max() + 1
 
 
-def config(path, holes=0.0, given=False, dtype=np.float64, **changes):
+def config(path, holes=0.0, given=False, pictures=False, dtype=np.float64, **changes):
     rng = np.random.default_rng(0)
     core = rng.normal(size=(N, 4))
     x = {
@@ -97,6 +102,8 @@ def config(path, holes=0.0, given=False, dtype=np.float64, **changes):
         for name in "abc"
     }
     x["c"] = x["c"][:, :5]
+    if pictures:
+        x["c"] = rng.integers(0, 256, (N, 8, 8)).astype(np.uint8)
     x["b"][rng.random(N) < holes] = np.nan
     split = {"split": np.arange(N) % 4 % 3} if given else {}
     np.savez(path, **x, labels=np.argmax(core[:, :3], axis=1), **split)
@@ -114,7 +121,7 @@ def config(path, holes=0.0, given=False, dtype=np.float64, **changes):
     "how",
     [
         {"holes": 0.3, "sweep__balanced": True, "sweep__batch_shards": 2, "dtype": np.float32},
-        {"given": True, "sweep__shuffled": True, "dtype": np.float16},
+        {"given": True, "pictures": True, "sweep__shuffled": True, "dtype": np.float16},
     ],
     ids=["missing", "given"],
 )

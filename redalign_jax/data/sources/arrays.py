@@ -216,7 +216,7 @@ def understand(
         pairs = np.unique(np.stack([group, split], axis=1), axis=0)
         if len(pairs) > len(np.unique(group)):
             notes.once(f"{source}: rows that belong together are in two or more parts of 'split'")
-    wholes = {name: rows.whole(value) for name, value in x.items() if of[name] == "vector"}
+    wholes = {name: rows.whole(value, of[name]) for name, value in x.items()}
     wholes = {name: value for name, value in wholes.items() if value}
     x = {name: _same(value, wholes.get(name)) for name, value in x.items()}
     return Ready(x, y, known, of, group, split, present, wholes)

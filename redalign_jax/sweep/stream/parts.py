@@ -13,7 +13,7 @@ from redalign_jax.runtime import devices, processes
 from redalign_jax.sweep.shape import Shape
 from redalign_jax.task import Split
 from redalign_jax.training import embedded
-from redalign_jax.training.data import Data
+from redalign_jax.training.data import Data, shared
 from redalign_jax.training.embedded import Embeddings
 from redalign_jax.training.loop import TrainSpec
 
@@ -68,7 +68,7 @@ def load(local: dict[int, Data], rows: int, sharding: NamedSharding) -> Streamed
     bare = [indexed(task._replace(wholes=None), None) for task in tasks]
     base = processes.place_rows(sharding, len(tasks), dict(enumerate(bare)))
     partners = tasks[0].order and np.stack([task.order.train for task in tasks])
-    return Streamed(base, index, partners, tasks[0].wholes)
+    return Streamed(base, index, partners, shared(tasks))
 
 
 def indexed(data: Data, index: Any) -> Data:
