@@ -26,6 +26,15 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """A process of tests compiles more programs than one may hold."""
+    from redalign_jax.runtime import mappings
+
+    yield
+    mappings.make_room()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_folder(tmp_path_factory):
     """Prepared datasets go to a folder of the tests' own."""

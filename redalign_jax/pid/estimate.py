@@ -17,6 +17,7 @@ from redalign_jax.pid import checks, crossfit, discretise, intervals, wide
 from redalign_jax.pid import groups as rows_together
 from redalign_jax.pid.crossfit import Recipe
 from redalign_jax.pid.exact import decompose
+from redalign_jax.runtime import mappings
 
 TOLERANCE = 1e-5  # nats, of BROJA on the estimated tables: far below what samples can tell
 MOST_CLUSTERS = 64
@@ -238,6 +239,7 @@ def estimate_pairs(
     most = clusters or _clusters(n, classes)
     seed = np.asarray(jax.random.key_data(key)).ravel()
     entropy = np.inf
+    mappings.make_room()
 
     def fit(number: int) -> np.ndarray:
         nonlocal entropy

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from redalign_jax.data import notes
 from redalign_jax.errors import UserError
 from redalign_jax.measures import evaluate
-from redalign_jax.runtime import devices, processes
+from redalign_jax.runtime import devices, mappings, processes
 from redalign_jax.sweep import stream
 from redalign_jax.sweep.lower import Evaluate, lower
 from redalign_jax.sweep.shape import Shape, cut
@@ -122,6 +122,7 @@ def _compiled(
     streamed: bool,
     _: tuple[Any, ...],
 ) -> Program:
+    mappings.make_room(_compiled.cache_clear)
     example = jax.tree.unflatten(tree, leaves)
     how = (model, plan, settings, mesh, shape, example)
     *lowered, state, curve = stream.lowered(*how) if streamed else lower(*how, evaluated)
