@@ -8,7 +8,8 @@ python experiments/pid_estimate.py [--json=FILE] [--parts=small,large,controls,d
   digits    all 15 pairs of views of mfeat, with intervals
 
 Error is that of R / (R + U1 + U2 + S) against the exact joint distribution. Coverage is how often
-the 95 % interval holds the exact value, give or take 0.001 nats (exact zeros lie on the edge).
+the 95 % interval holds the exact value, give or take 0.001 nats (exact zeros lie on the edge). The
+recipe was chosen on tasks of seeds 0 to 2, which are not among these.
 """
 
 import argparse
@@ -66,11 +67,11 @@ def exact(redundancy: int, seed: int) -> np.ndarray:
     return np.array([r, u1, u2, s, r + u1, r + u2, r + u1 + u2 + s, r / (r + u1), r / (r + u2)])
 
 
-def ladder(n: int, seeds: int, resamples: int) -> dict:
+def ladder(n: int, seeds: int, resamples: int, first: int = 3) -> dict:
     """Errors and coverage over R = 0..8."""
     key, rows = jax.random.key(0), []
     began = time.monotonic()
-    for seed in range(seeds):
+    for seed in range(first, first + seeds):
         for level in LEVELS:
             found = pid.estimate(*samples(level, n, seed), key, n_resamples=resamples)
             low, high = flat(found.interval.low), flat(found.interval.high)

@@ -9,6 +9,8 @@ from redalign_jax.data.rows import Rows, Whole, at
 from redalign_jax.errors import UserError
 from redalign_jax.task import Split, Task
 
+FEW = 100  # labelled rows, below which test parts are folds: random ones leave more to chance
+
 
 def choose(modalities: str, available: Sequence[str], source: str) -> list[str]:
     """Resolves the field `data.modalities`.
@@ -57,9 +59,11 @@ def make_task(
 
     The splits are stratified: by class, or by the `strata.QUANTILES` quantiles of a regression's
     target. They depend on (seed, y, valid, test, groups, known) alone, never on the modalities;
-    `labels` moves training rows to the front and changes nothing else. Inputs become what
-    `scaling.standardise` makes of their kind, with the scale of all training pairs,
-    labelled or not.
+    `labels` moves training rows to the front and changes nothing else. Below `FEW` labelled rows
+    without groups, test splits are those of a repeated cross-validation: seeds 0..k−1 test on its k
+    folds, k = ⌊1 / test⌋, seeds k..2k−1 on those of another division. Inputs become what
+    `scaling.standardise` makes of their kind, with the scale of all training pairs, labelled or
+    not.
 
     Args:
       x: name → (n, ...) numbers; (n,) counts as one column, (n, 1).
@@ -153,7 +157,17 @@ def _draw(
     stratum, least = (y, 1) if len(classes) else (strata.quantiles(y), 0)
     rng = np.random.default_rng(seed)
     rest = rng.permutation(len(y))
-    in_test, rest = strata.pick(rest, stratum, n_test, least, rng)
+    folds = _folds(y, classes, test)
+    if folds:
+        n_test = min(n_test, len(y) // folds)
+        notes.once(
+            f"{source}: {len(y)} labelled rows, fewer than {FEW}: every {folds} seeds in turn "
+            "test on the folds of a cross-validation"
+        )
+        in_test = _fold(stratum, n_test, least, seed, folds)
+        rest = rest[~np.isin(rest, in_test)]
+    else:
+        in_test, rest = strata.pick(rest, stratum, n_test, least, rng)
     in_valid, rest = strata.pick(rest, stratum, n_valid, least, rng)
     for part in (rest, in_valid, in_test) if len(classes) else ():
         present = np.bincount(y[part], minlength=len(classes))
@@ -164,6 +178,27 @@ def _draw(
                 f"too few for train, valid and test at data.valid={valid}, data.test={test}"
             )
     return rest, in_valid, in_test
+
+
+def _folds(y: np.ndarray, classes: np.ndarray, test: float) -> int:
+    """Folds of a cross-validation whose test parts are of size `test`; 0 where none is made.
+
+    None is of `FEW` rows and more, which are enough to split at random, nor of classes too rare for
+    a row in every fold and two outside it.
+    """
+    folds = int(1 / test + 1e-9)
+    fewest = int(np.bincount(y).min()) if len(classes) else len(y)
+    enough = 2 <= folds <= fewest and fewest - -(-fewest // folds) >= 2
+    return folds if len(y) < FEW and enough else 0
+
+
+def _fold(stratum: np.ndarray, n_test: int, least: int, seed: int, folds: int) -> np.ndarray:
+    """Test rows of fold `seed` mod `folds` of a division that the seeds of one repeat share."""
+    repeat, number = divmod(seed, folds)
+    rng = np.random.default_rng([repeat, 3])
+    shuffled = rng.permutation(len(stratum))
+    dealt = shuffled[np.argsort(stratum[shuffled], kind="stable")]  # like cards, class by class
+    return strata.pick(dealt[number::folds], stratum, n_test, least, rng)[0]
 
 
 def _sizes(n: int, classes: np.ndarray, valid: float, test: float, source: str) -> tuple[int, int]:

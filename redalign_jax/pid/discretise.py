@@ -68,11 +68,17 @@ def bias(
     return float(np.mean(drawn)) - information(truth)
 
 
-def table(cluster: np.ndarray, y: np.ndarray, bias: float, shape: tuple[int, int]) -> np.ndarray:
-    """The joint table of cluster and y, pulled toward independence until `bias` nats are gone."""
-    p = counted(cluster, y, shape)
+def table(
+    log_p: np.ndarray, y: np.ndarray, unit: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The joint table (count, C) of y and clusters of log p(y|x), without what counts overstate.
+
+    It is pulled toward independence until `bias` nats are gone.
+    """
+    cluster = clusters(log_p, count, rng)
+    p = counted(cluster, y, (count, log_p.shape[1]))
     plain = information(p)
-    target = plain - bias
+    target = plain - bias(cluster, log_p, unit, count, rng)
     independent = p.sum(1, keepdims=True) * p.sum(0, keepdims=True)
     if target >= plain:
         return p

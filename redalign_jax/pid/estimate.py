@@ -75,8 +75,8 @@ class _Fit(NamedTuple):
 
     Attributes:
       tables: joint tables of cluster and y, one per modality.
-      single: (M,) I(X_m;Y) by the classifiers, which S compares with `joint`.
-      joint: I(X_a,X_b;Y) of every pair, by the classifiers.
+      single: (M,) I(X_m;Y) on finer tables, which S compares with `joint`.
+      joint: I(X_a,X_b;Y) of every pair, on tables as fine.
       entropy: H(Y).
     """
 
@@ -103,6 +103,11 @@ def _clusters(n: int, classes: int) -> int:
     return max(classes, min(MOST_CLUSTERS, round(math.sqrt(n))))
 
 
+def _fine_clusters(n: int, classes: int) -> int:
+    """The same where information alone is read: two modalities tell apart more than one."""
+    return max(classes, min(2 * MOST_CLUSTERS, round(4 * math.sqrt(n))))
+
+
 def _fit(
     s: _Samples, rows: np.ndarray, rng: np.random.Generator, advance: Callable[[int], None]
 ) -> _Fit:
@@ -126,21 +131,17 @@ def _fit(
             advance(crossfit.steps(s.recipe))
     labels, unit = s.y[rows], _units(s.group[rows], s.y[rows])
     count = s.clusters or _clusters(len(rows), s.classes)
-    found_tables = []
-    joint, single = found[: len(s.pairs)], found[len(s.pairs) :]
-    for log_p in single:
-        draws = np.random.default_rng(seed)
-        cluster = discretise.clusters(log_p, count, draws)
-        bias = discretise.bias(cluster, log_p, unit, count, draws)
-        found_tables.append(discretise.table(cluster, labels, bias, (count, s.classes)))
+    fine = max(count, _fine_clusters(len(rows), s.classes))
+
+    def table(log_p: np.ndarray, count: int) -> np.ndarray:
+        return discretise.table(log_p, labels, unit, count, np.random.default_rng(seed))
+
+    told = np.array([discretise.information(table(log_p, fine)) for log_p in found])
+    joint, single = told[: len(s.pairs)], told[len(s.pairs) :]
     p_y = np.bincount(labels, minlength=s.classes) / len(labels)
     entropy = float(-np.sum(p_y[p_y > 0] * np.log(p_y[p_y > 0])))
-
-    def told(log_p: list[np.ndarray]) -> np.ndarray:
-        right = [p[np.arange(len(labels)), labels] for p in log_p]
-        return np.array([entropy + np.mean(p) for p in right])
-
-    return _Fit(found_tables, told(single), told(joint), entropy)
+    tables = [table(log_p, count) for log_p in found[len(s.pairs) :]]
+    return _Fit(tables, single, joint, entropy)
 
 
 def _units(group: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -167,7 +168,7 @@ def _decomposed(fit: _Fit, pairs: Sequence[tuple[int, int]], most: int) -> np.nd
     r = np.array([max(d.redundancy, 0) for d in found])
     u1, u2 = np.array([np.maximum(d.unique, 0) for d in found]).T
     one, two = r + u1, r + u2
-    # what the pair adds to either, by classifiers alone, less what is unique: half of each way
+    # what the pair adds to either, on tables as fine, less what is unique: half of each way
     added = fit.joint - np.mean([[fit.single[m] for m in pair] for pair in pairs], axis=1)
     s = np.minimum(added - (u1 + u2) / 2, fit.entropy - one - u2)
     both = one + u2 + np.maximum(s, 0)
@@ -287,9 +288,10 @@ def estimate(
        which needs no more than p(x1,y) and p(x2,y). Counts overstate information; by how much
        is told by labels drawn from the classifiers, and the tables are mixed with independent ones
        until that is gone.
-    4. I(X;Y) = H(Y) + mean log p(y_i | x_i) by each classifier. S = I(X1,X2;Y) − I(X1;Y) − U2 =
-       I(X1,X2;Y) − I(X2;Y) − U1 with these; the mean of the two is taken, at least 0 and so that
-       R + U1 + U2 + S ≤ H(Y). What all classifiers miss alike is no synergy, and X1 = X2 has none.
+    4. I of x1, of x2 and of both with y are read on such tables of 4√n clusters, at most 128:
+       what both tell needs more than R does. S = I(X1,X2;Y) − I(X1;Y) − U2 = I(X1,X2;Y) − I(X2;Y)
+       − U1 with these; the mean of the two is taken, at least 0 and so that R + U1 + U2 + S ≤
+       H(Y). What all classifiers miss alike is no synergy, and X1 = X2 has none.
 
     Rows that belong together, see `groups` below, share a fold and a half: no classifier is judged
     on a copy of what it has seen.

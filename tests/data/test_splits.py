@@ -38,6 +38,7 @@ def ids(split):
 )
 @settings(max_examples=25, deadline=None)
 def test_splits_are_disjoint_complete_and_stratified(counts, valid, test, seed, data):
+    counts = [*counts, splits.FEW]  # enough rows to be split at random
     y = np.random.default_rng(seed + 1).permutation(np.repeat(np.arange(len(counts)), counts))
     n = len(y)
     n_train = n - round(valid * n) - round(test * n)
@@ -352,3 +353,38 @@ def test_groups_stay_whole_and_every_seed_has_the_same_sizes(sizes, some, seed):
 def test_groups_that_make_no_splits_are_one_line():
     with pytest.raises(UserError, match="the 2 groups of mine.npz, whose rows belong together"):
         task(np.arange(60) % 2, groups=np.arange(60) // 30)
+
+
+@given(
+    counts=st.lists(st.integers(10, 24), min_size=2, max_size=4),
+    test=st.sampled_from([0.2, 0.25, 0.3]),
+    repeat=st.integers(0, 2**20),
+)
+@settings(max_examples=20, deadline=None)
+def test_few_rows_are_tested_in_turn(counts, test, repeat):
+    y = np.repeat(np.arange(len(counts)), counts)
+    folds = int(1 / test)
+    fields = {"valid": 0.2, "test": test, "source": "x"}
+
+    def tested(repeat):
+        seeds = range(repeat * folds, (repeat + 1) * folds)
+        parts = [splits.stratified(y, seed=seed, **fields) for seed in seeds]
+        for train, valid, held in parts:
+            np.testing.assert_array_equal(np.sort([*train, *valid, *held]), np.arange(len(y)))
+            assert len(held) == len(parts[0][2])
+            assert all(set(y[part]) == set(y) for part in (train, valid, held))
+        return [held for _, _, held in parts]
+
+    one, other = tested(repeat), tested(repeat + 1)
+    every = np.concatenate(one)
+    assert len(set(every)) == len(every) > len(y) - max(folds, 0.15 * len(y))
+    assert any(set(a) != set(b) for a, b in zip(one, other, strict=True))
+
+
+def test_classes_too_rare_for_folds_and_groups_are_split_at_random(caplog):
+    y = np.repeat([0, 1], [40, 4])
+    parts = [splits.stratified(y, valid=0.1, test=0.2, seed=s, source="x")[2] for s in range(5)]
+    assert len(set(np.concatenate(parts))) < len(np.concatenate(parts))
+    assert "cross-validation" not in caplog.text
+    splits.stratified(np.repeat([0, 1], 20), valid=0.1, test=0.2, seed=0, source="x")
+    assert "x: 40 labelled rows, fewer than 100: every 5 seeds in turn test on" in caplog.text

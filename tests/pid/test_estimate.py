@@ -304,19 +304,17 @@ def test_nobody_is_judged_by_a_classifier_that_saw_him(seed, n, classes, folds):
 @pytest.mark.parametrize(("classes", "alpha"), [(4, 0.5), (10, 0.05)], ids=["dense", "sparse"])
 def test_the_bias_of_counts_is_taken_out(classes, alpha):
     rng = np.random.default_rng(0)
-    n, shape = 1000, (20, classes)
+    n = 1000
     given = rng.dirichlet(np.full(classes, alpha), size=20)
     plain, corrected = [], []
     for _ in range(100):
         cluster = rng.integers(0, 20, n)
         y = np.sum(rng.random((n, 1)) > np.cumsum(given, axis=1)[cluster, :-1], axis=1)
         log_p = np.log(np.maximum(given, 1e-300))[cluster]
-        table = discretise.table(
-            cluster, y, discretise.bias(cluster, log_p, np.arange(n), 20, rng), shape
-        )
+        table = discretise.table(log_p, y, np.arange(n), 20, rng)
         counts = np.histogram2d(cluster, y, bins=(np.arange(21), np.arange(classes + 1)))[0] / n
         np.testing.assert_allclose(table.sum(0), counts.sum(0), atol=1e-12)
-        np.testing.assert_allclose(table.sum(1), counts.sum(1), atol=1e-12)
+        np.testing.assert_allclose(np.sort(table.sum(1)), np.sort(counts.sum(1)), atol=1e-12)
         plain.append(discretise.information(counts))
         corrected.append(discretise.information(table))
     true = discretise.information(given / 20)
