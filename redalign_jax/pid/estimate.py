@@ -299,9 +299,9 @@ def estimate(
     What a few of very many unrelated columns tell is lost with the components that are left out; a
     classifier of all of them finds little of it from so few examples either.
 
-    S is the least certain: a difference of terms that are estimated in two ways. Whatever a
-    classifier does not find is missing, so all informations tend to be too low, and synergy that
-    the joint classifier does not find (a parity of many bits) reads as 0.
+    S is the least certain: a small difference of large terms. Whatever a classifier does not find
+    is missing, so all informations tend to be too low, and synergy that the joint classifier does
+    not find (a parity of many bits) reads as 0.
 
     Intervals: the whole procedure, training included, is repeated on random halves of the groups.
     Drawn without replacement, an estimate on half of them varies around that on all as much as the
@@ -312,12 +312,12 @@ def estimate(
     information that may be 0 is anything in [0, 1]. Class proportions are taken as given; new rows
     of the same kind are what the intervals speak of.
 
-    Measured (`experiments/pid_estimate.py`, samples of `redundancy_bits`, R = 0..8): R/(R+U1+U2+S)
-    is off by 0.017 on average at n = 2,000 (54 tasks) and by 0.005 at 10,000 (27 tasks). At 2,000
-    the intervals of the four atoms hold the exact value, to 0.001 nats, in 93 % of cases: R 91, U1
-    93, U2 89, S 98; of I12 in 98 %, of the shared fractions in 93 and 85 %. They are a little short
-    because what classifiers miss makes R, I1 and I2 too low, by 0.02 to 0.03 nats at 2,000. The
-    recipe was chosen on three of the six seeds; the others say the same.
+    Measured (`experiments/pid_estimate.py`, samples of `redundancy_bits`, R = 0..8, of tasks that
+    the recipe was not chosen on): R/(R+U1+U2+S) is off by 0.018 on average at n = 2,000 (54 tasks)
+    and by 0.005 at 10,000 (27 tasks). At 2,000 the intervals of the four atoms hold the exact
+    value, to 0.001 nats, in 95 % of cases: R 93, U1 96, U2 93, S 100; of I12 in 98 %, of the shared
+    fractions in 94 and 87 %. What classifiers miss makes R, I1 and I2 too low, by 0.02 to 0.03 nats
+    at 2,000.
 
     Args:
       x1, x2: (n, ...) numbers, numpy or JAX; flattened, standardised per column.
