@@ -35,8 +35,8 @@ class Whole(NamedTuple):
     """A modality's array as the device holds it.
 
     Attributes:
-      values: (N, d) x - centre: float32, or x itself in a type that float32 holds; or levels.
-      columns: of vectors; None for levels, which are not scaled.
+      values: (N, d) x - centre: float32, or x itself in a type that float32 holds; or levels, tokens.
+      columns: of vectors; None for levels and tokens, which are not scaled.
     """
 
     values: np.ndarray
@@ -44,12 +44,13 @@ class Whole(NamedTuple):
 
 
 def whole(x: np.ndarray, kind: str) -> Whole | None:
-    """An array of vectors, or of pictures in levels 0..255, ready to be shared.
+    """An array of vectors, of tokens, or of pictures in levels 0..255, ready to be shared.
 
     What float32 does not hold is centred in float64 first, so that an offset costs no digits. None
     where it is of another kind, or small, and every seed has its own.
     """
-    if kind == "image" and x.dtype == np.uint8 and x.nbytes >= SHARED:
+    as_it_is = kind == "tokens" or (kind == "image" and x.dtype == np.uint8)
+    if as_it_is and x.nbytes >= SHARED:
         return Whole(x if x.ctypes.data % ALIGNED == 0 else _copy(x, x.dtype, np.zeros(1)), None)
     if kind != "vector" or x.ndim != 2 or 4 * x.size < SHARED:
         return None
@@ -100,13 +101,13 @@ class Rows:
 
         z = clip((values[index] - mean) · inverse, ± CLIP), float32
 
-    Levels have no scale and are read as they are. `rows[i]` reads, `at` chooses without reading.
+    Levels and tokens have no scale and are read as they are. `rows[i]` reads, `at` chooses without reading.
     Like an array it has shape, dtype and a length.
 
     Attributes:
       values: (N, ...), see `Whole`; None where it is kept elsewhere.
       index: (n,) int32 row numbers.
-      mean: (2, d) float32, a mean and what rounding took of it; None for levels.
+      mean: (2, d) float32, a mean and what rounding took of it; None without a scale.
       inverse: (d,) float32, of the standard deviation; 0 where a column is set to 0; or None.
     """
 

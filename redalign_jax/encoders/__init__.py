@@ -78,7 +78,7 @@ def _module(
     kind: str, config: ConfigDict, arrays: list[np.ndarray], text: bool, features: int
 ) -> nn.Module:
     widths = tuple(config.hidden_sizes)
-    vocabulary = 1 + max(int(x.max()) for x in arrays) if text else 0
+    vocabulary = 1 + max(int(np.asarray(x).max()) for x in arrays) if text else 0
     blocks = {"depth": config.depth, "heads": config.heads, "dtype": config.dtype}
     if kind == "bag":
         return Bag(vocabulary, config.d_model, features)

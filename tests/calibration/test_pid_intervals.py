@@ -62,6 +62,7 @@ def test_intervals_of_all_parts_hold_what_they_promise():
     assert np.all(true[:4] > 0.05)
     covered = np.mean((low <= true + EDGE) & (true <= high + EDGE), axis=0)
     assert np.all((covered[:4] >= 0.92) & (covered[:4] <= 0.98)), covered
+    assert np.all((covered[4:] >= 0.9) & (covered[4:] <= 0.98)), covered
     assert np.all(high > low)
 
 

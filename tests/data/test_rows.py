@@ -79,7 +79,9 @@ def test_only_large_vectors_are_shared_and_nothing_is_copied_that_lies_well():
     )
     pictures = x.view(np.uint8).reshape(-1, 32, 32, 1)
     assert rows.whole(pictures, "image").values is pictures
-    assert rows.whole(pictures[:-1], "image") is None and rows.whole(x, "tokens") is None
+    assert rows.whole(pictures[:-1], "image") is None
+    texts = x.view(np.int32)
+    assert rows.whole(texts, "tokens").values is texts and rows.whole(texts[1:], "tokens") is None
     moved = room[start + 4 : start + 4 + 4 * (2**23)].view(np.float32)[: 2**23].reshape(-1, 64)
     kept = rows.whole(moved, "vector").values
     assert kept.ctypes.data % rows.ALIGNED == 0 and np.array_equal(kept, moved)
@@ -104,7 +106,10 @@ def config(path, holes=0.0, given=False, pictures=False, dtype=np.float64, **cha
     x["c"] = x["c"][:, :5]
     if pictures:
         x["c"] = rng.integers(0, 256, (N, 8, 8)).astype(np.uint8)
-    x["b"][rng.random(N) < holes] = np.nan
+        ends = rng.integers(1, 7, N)  # beside texts of one to six tokens
+        x["b"] = rng.integers(1, 20, (N, 6)) * (np.arange(6) < ends[:, None])
+    if holes:
+        x["b"][rng.random(N) < holes] = np.nan
     split = {"split": np.arange(N) % 4 % 3} if given else {}
     np.savez(path, **x, labels=np.argmax(core[:, :3], axis=1), **split)
     small = experiment(train__evaluations=2, **changes)
@@ -113,6 +118,8 @@ def config(path, holes=0.0, given=False, pictures=False, dtype=np.float64, **cha
     for name in ("encoder", "train", "sweep", "measure"):
         made[name] = small[name]
     made.hyper.strength = (0.0, 1.0)
+    if pictures:
+        made.encoder.kind = "mlp,bag,mlp"
     return made
 
 
