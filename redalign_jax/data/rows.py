@@ -35,7 +35,8 @@ class Whole(NamedTuple):
     """A modality's array as the device holds it.
 
     Attributes:
-      values: (N, d) x - centre: float32, or x itself in a type that float32 holds; or levels, tokens.
+      values: (N, d) x - centre: float32, or x itself in a type that float32 holds; or levels or
+        tokens.
       columns: of vectors; None for levels and tokens, which are not scaled.
     """
 
@@ -101,8 +102,8 @@ class Rows:
 
         z = clip((values[index] - mean) · inverse, ± CLIP), float32
 
-    Levels and tokens have no scale and are read as they are. `rows[i]` reads, `at` chooses without reading.
-    Like an array it has shape, dtype and a length.
+    Levels and tokens have no scale and are read as they are. `rows[i]` reads, `at` chooses without
+    reading. Like an array it has shape, dtype and a length.
 
     Attributes:
       values: (N, ...), see `Whole`; None where it is kept elsewhere.

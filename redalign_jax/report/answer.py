@@ -42,12 +42,14 @@ def of(plan: Layout, found: Findings) -> Verdict | None:
 
 
 def _numbers(rows: pd.DataFrame, plan: Layout) -> list[str]:
-    """The changes at the strengths that were chosen, the largest and the least of many."""
+    """The changes at the strengths chosen; of many those that are shown, the largest, the least."""
     aligned = rows[rows["strength"] > 0]
     every, none = len(aligned), len(rows) - len(aligned)
     if every > 2 * FEW:
+        shown = aligned[(aligned["change_low"] > 0) | (aligned["change_high"] < 0)]
+        first = shown["change"].abs().nlargest(FEW).index
         ends = [aligned["change"].idxmax(), aligned["change"].idxmin()]
-        aligned = aligned.loc[list(dict.fromkeys(ends))]
+        aligned = aligned.loc[list(dict.fromkeys([*first, *ends]))]
     said = [
         f"{_who(row, plan)}: {change(row, 'change', plan)} at λ = {format.value(row['strength'])}."
         for _, row in aligned.iterrows()
@@ -55,7 +57,7 @@ def _numbers(rows: pd.DataFrame, plan: Layout) -> list[str]:
     if none:
         said.append(f"No alignment: λ = 0 is chosen in {none} of {len(rows)}.")
     if every > len(aligned):
-        said.append(f"The others: {every - len(aligned)} changes lie between these.")
+        said.append(f"The others: {every - len(aligned)} changes lie between the largest and the least.")
     return said
 
 
