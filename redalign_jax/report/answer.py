@@ -57,7 +57,8 @@ def _numbers(rows: pd.DataFrame, plan: Layout) -> list[str]:
     if none:
         said.append(f"No alignment: λ = 0 is chosen in {none} of {len(rows)}.")
     if every > len(aligned):
-        said.append(f"The others: {every - len(aligned)} changes lie between the largest and the least.")
+        others = every - len(aligned)
+        said.append(f"The others: {others} changes lie between the largest and the least.")
     return said
 
 
