@@ -141,8 +141,11 @@ def compiled(lowered: jax.stages.Lowered, runs: int) -> dict[str, Any]:
     }
 
 
-def of(config: Any, topology: str, runs: int) -> list[dict[str, Any]]:
-    """The three functions of the first group of a sweep, `runs` of them per device."""
+def of(config: Any, topology: str, runs: int, turn: int = 0) -> list[dict[str, Any]]:
+    """The three functions of the first group of a sweep, `runs` of them per device.
+
+    `turn`: rows of a device that are trained at a time, 0 for all, see `Shape`.
+    """
     mesh = described(topology)
     group = grid.groups(config)[0]
     train, measure = config.train, config.measure
@@ -151,10 +154,10 @@ def of(config: Any, topology: str, runs: int) -> list[dict[str, Any]]:
     rows = -(-runs // count)
     lowered = lower(
         group.model,
-        TrainSpec(train.steps, train.batch, train.evaluations),
+        TrainSpec(train.steps, train.batch, train.evaluations, precision=train.precision),
         EvalSpec(measure.examples, measure.neighbours, measure.probe_examples),
         mesh,
-        Shape(rows * share, min(count, runs)),
+        Shape(rows * share, min(count, runs), turn),
         group.example,
     )
     here = rows * min(count, runs)
@@ -187,6 +190,7 @@ def main() -> None:
     parser.add_argument("--topology", required=True)
     parser.add_argument("--config", default="redundancy", help="a name or a file")
     parser.add_argument("--runs", default="256", help="runs per device, by commas")
+    parser.add_argument("--turn", type=int, default=0, help="rows (tasks) at a time; 0: all")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     flags = parser.parse_args()
     config = config_files.load(flags.config)
@@ -196,7 +200,7 @@ def main() -> None:
     print("| --- " * len(heads) + "|")
     rows = []
     for runs in map(int, flags.runs.split(",")):
-        for row in of(config, flags.topology, runs):
+        for row in of(config, flags.topology, runs, flags.turn):
             print(_line(row), flush=True)
             rows.append(row)
     if flags.json:

@@ -64,7 +64,7 @@ def block(
     settings = configs.settings(config)
     program = fit(
         group.model,
-        TrainSpec(train.steps, train.batch, train.evaluations),
+        TrainSpec(train.steps, train.batch, train.evaluations, precision=train.precision),
         EvalSpec(config.measure.examples, config.measure.neighbours, config.measure.probe_examples),
         mesh,
         (len(group.cells), len(settings)),

@@ -15,6 +15,9 @@ from redalign_jax.alignment import SCHEDULES
 from redalign_jax.encoders import ACTIVATIONS, DTYPES, KINDS
 from redalign_jax.errors import UserError
 
+# Of the products of training: what the device takes unasked (float32 on a CPU, TF32 on an NVIDIA
+# GPU, bfloat16 on a TPU), three or six passes of it, see `jax.default_matmul_precision`.
+PRECISIONS = ("default", "high", "highest")
 OBJECTIVES = ("info_nce", "siglip", "vicreg", "posterior")
 LARGEST = 2**31 - 1  # int32, in which JAX counts
 WIDEST = 1_000_000  # of a layer; memory ends long before
@@ -128,6 +131,11 @@ FIELDS: dict[str, dict[str, Field]] = {
         "steps": _whole(1000, "optimiser steps"),
         "batch": _whole(128, "training pairs per step; one alone has nothing to align with", 2),
         "evaluations": _whole(10, "points of the learning curves", 1, 100_000),
+        "precision": _text(
+            "default",
+            "of float32 products in training; default is the device's own. Measures are highest",
+            *PRECISIONS,
+        ),
     },
     "sweep": {
         "seeds": _whole(16, "each a task of its own and an init of its own"),

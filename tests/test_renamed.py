@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from redalign_jax import config as configs
 from redalign_jax import fields, renamed, report
 from redalign_jax.errors import UserError
-from redalign_jax.runtime import results
+from redalign_jax.runtime import results, workdir
 
 
 def test_every_new_name_is_a_field_and_no_old_one_is():
@@ -52,8 +52,12 @@ def test_a_workdir_written_by_old_names_is_reported(tmp_path):
         section, _, name = name.partition(".")
         if now in about["config"][section]:
             about["config"][section][name] = about["config"][section].pop(now)
+    for section, later in renamed.ADDED.items():
+        for name in later:
+            del about["config"][section][name]
     (folder / "config.json").write_text(json.dumps(about))
     report.make(folder)
     assert "align_until" not in (folder / "report.html").read_text()
     pd.testing.assert_frame_equal(results.read(folder), new)
+    assert workdir.read_config(folder)["config"] == json.loads(json.dumps(experiment().to_dict()))
     assert {"embed_dim", "align_fraction"} <= set(results.read(folder, results.CURVES))

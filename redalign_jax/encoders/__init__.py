@@ -22,7 +22,7 @@ KINDS = {
 }
 AUTO = {"vector": "mlp", "image": "cnn", "sequence": "transformer", "tokens": "bag"}
 
-__all__ = ["ACTIVATIONS", "AUTO", "CNN", "DTYPES", "KINDS", "MLP", "build", "kinds"]
+__all__ = ["ACTIVATIONS", "AUTO", "CNN", "DTYPES", "KINDS", "MLP", "Bag", "build", "kinds"]
 
 
 def kinds(

@@ -29,7 +29,7 @@ def train(config: ConfigDict, task: Task, seed: int) -> np.ndarray:
     train, data = config.train, grid.arrays(task)
     batch, *_ = grid.fitted(config, data)
     spec = grid.build_model(config, task, config.encoder.embed_dim[0])
-    plan = TrainSpec(train.steps, batch, train.evaluations)
+    plan = TrainSpec(train.steps, batch, train.evaluations, precision=train.precision)
     hyper = grid.hyper_arrays(configs.settings(config), len(task.modalities))
     hyper, data = jax.tree.map(jax.numpy.asarray, (jax.tree.map(lambda a: a[0], hyper), data))
     key = jax.random.key(seed)

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from redalign_jax import alignment
 from redalign_jax.alignment.blocks import number
 from redalign_jax.measures import probes, similarity
-from redalign_jax.training.batches import cleared
+from redalign_jax.task import Split
 from redalign_jax.training.data import Data
 from redalign_jax.training.embedded import embedded
 from redalign_jax.training.flat import layout
@@ -18,7 +18,6 @@ from redalign_jax.training.model import (
     Hyper,
     ModelSpec,
     alignment_losses,
-    embed,
     predict,
     task_losses,
 )
@@ -147,7 +146,7 @@ def _measure(
     here, seen = data.test.present, data.train.present
     seen = None if seen is None else seen[:, :count]
     test = embedded(model, params, data.test)
-    train = embed(model, params, cleared(tuple(x[:count] for x in data.train.x), seen))
+    train = embedded(model, params, Split(tuple(x[:count] for x in data.train.x), labelled, seen))
     outputs = predict(model, params, test)
     early = predict(model, best, embedded(model, best, data.test, best=True))
     losses = task_losses(model, outputs, data.test.y, here)

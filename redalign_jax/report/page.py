@@ -72,7 +72,13 @@ def _provenance(about: dict[str, Any]) -> dict[str, str]:
         "Revision": about.get("git") or "unknown",
         "Devices": ", ".join(counted) or "unknown",
         "Versions": versions or "unknown",
+        "Products": _products(about["config"].get("train", {}).get("precision", "default")),
     }
+
+
+def _products(precision: str) -> str:
+    own = "the devices' own precision" if precision == "default" else f"precision {precision}"
+    return f"float32, in training at {own}, in measures at full precision"
 
 
 def data(about: dict[str, Any]) -> Markup:

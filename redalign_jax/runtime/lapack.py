@@ -49,8 +49,8 @@ def _forward(w: Array, x: Array) -> tuple[Array, tuple[Array, Array]]:
     return jax.lax.optimization_barrier(w.T) @ x, (w, x)
 
 
-def _backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
-    w, x = saved
+def matmul_gradient(w: Array, x: Array, g: Array) -> tuple[Array, Array]:
+    """The gradient of `matmul` to w and x for one of its result, g (b, n)."""
     g = jax.lax.optimization_barrier(g)
     over_batch = (((1,), (1,)), ((), ()))
     if x.shape[0] > g.shape[0]:  # the wider operand belongs on the left
@@ -60,4 +60,4 @@ def _backward(saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     return kernel, w @ g
 
 
-matmul.defvjp(_forward, _backward)
+matmul.defvjp(_forward, lambda saved, g: matmul_gradient(*saved, g))

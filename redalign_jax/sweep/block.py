@@ -112,7 +112,9 @@ def compiled(
     batch, examples, neighbours = grid.fitted(config, group.example)
     return fit(
         group.model,
-        TrainSpec(train.steps, batch, train.evaluations, config.sweep.batch_shards),
+        TrainSpec(
+            train.steps, batch, train.evaluations, config.sweep.batch_shards, train.precision
+        ),
         EvalSpec(examples, neighbours, config.measure.probe_examples),
         devices.mesh(config.sweep.batch_shards),
         (len(group.cells), len(group.numbers(setting_count))),

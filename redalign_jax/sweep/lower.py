@@ -41,16 +41,19 @@ def over_devices(f: Callable, mesh: Mesh, specs: tuple, donate: tuple = ()) -> j
     return jax.jit(mapped, donate_argnums=donate)
 
 
-def measured_by_turns(measure: Callable, shape: Shape, mesh: Mesh) -> Callable:
-    """`measure` of one run, over a block's runs, so many at a time."""
+def runs_by_turns(one: Callable, shape: Shape, mesh: Mesh, most: int) -> Callable:
+    """`one`, (hyper, seed, data, state, ...) of a run, over a block's, `most` rows at a time.
 
-    def over(hyper: Hyper, seeds: Array, data: Data, state: State) -> Any:
+    What follows the state is one for all.
+    """
+
+    def over(hyper: Hyper, seeds: Array, data: Data, state: State, *more: Array) -> Any:
         def some(hyper: Hyper, seeds: Array, own: Data, state: State) -> Any:
-            f = over_grid(measure, (0, 0, BY_ROW, 0), (0, None, None, 0))
-            return f(hyper, seeds, own._replace(wholes=data.wholes), state)
+            shared = (None,) * len(more)
+            f = over_grid(one, (0, 0, BY_ROW, 0, *shared), (0, None, None, 0, *shared))
+            return f(hyper, seeds, own._replace(wholes=data.wholes), state, *more)
 
         share = shape.rows // mesh.shape[devices.RUNS]
-        most = max(1, MEASURED_TOGETHER // shape.settings)
         return by_turns(some, share, most)(hyper, seeds, data._replace(wholes=None), state)
 
     return over
@@ -76,7 +79,8 @@ def by_turns(f: Callable, rows: int, most: int) -> Callable:
             return f(*jax.tree.map(cut, arrays))
 
         found = jax.lax.map(one, jnp.asarray(firsts))
-        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[place], found)
+        found = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), found)
+        return found if rows % width == 0 else jax.tree.map(lambda a: a[place], found)
 
     return mapped
 
@@ -133,14 +137,16 @@ def lower(
     state = jax.tree.map(
         lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
     )
+    turn = shape.turn or shape.rows
     segment_all = over_devices(
-        over_grid(segment_one, (0, 0, BY_ROW, 0, None), (0, None, None, 0, None)),
+        runs_by_turns(segment_one, shape, mesh, turn),
         mesh,
         (runs, runs, BY_DEVICE, runs, everywhere),
         donate=(3,),
     )
+    turn = min(turn, max(1, MEASURED_TOGETHER // shape.settings))
     measure_all = over_devices(
-        measured_by_turns(measure_one, shape, mesh), mesh, (runs, runs, BY_DEVICE, runs)
+        runs_by_turns(measure_one, shape, mesh, turn), mesh, (runs, runs, BY_DEVICE, runs)
     )
     _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
     return Lowered(

@@ -51,6 +51,7 @@ class Program:
       state: shapes and placement of the state.
       curve: shapes of what a segment shows.
       bytes: of the largest of the three, per device, arguments and outputs included.
+      temporary: bytes of the largest of the three, per device, besides arguments and outputs.
       streamed: whether data are a `stream.Streamed`, in the place of `Data`.
     """
 
@@ -61,6 +62,7 @@ class Program:
     state: State
     curve: TrainMetrics
     bytes: int
+    temporary: int = 0
     streamed: bool = False
 
     @property
@@ -69,16 +71,13 @@ class Program:
         return self.shape.rows * self.shape.settings
 
 
-def _bytes(compiled: jax.stages.Compiled) -> int:
+def _bytes(compiled: jax.stages.Compiled) -> tuple[int, int]:
+    """What a function takes in all, and what of it is temporary."""
     memory = compiled.memory_analysis()
     if memory is None:
-        return 0
-    return (
-        memory.temp_size_in_bytes
-        + memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-    )
+        return 0, 0
+    held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return held + memory.temp_size_in_bytes, memory.temp_size_in_bytes
 
 
 def compile_block(
@@ -128,12 +127,12 @@ def _compiled(
     *lowered, state, curve = stream.lowered(*how) if streamed else lower(*how, evaluated)
     with ThreadPoolExecutor() as threads:  # XLA compiles one program on one core
         compiled = tuple(threads.map(jax.stages.Lowered.compile, lowered))
-    most = max(map(_bytes, compiled))
+    most, temporary = map(max, zip(*map(_bytes, compiled), strict=True))
     if streamed:
         size = stream.sizes(plan, settings, shape, example)
         driver = stream.Driver(stream.Compiled(*compiled), size, plan, mesh, shape.rows)
         compiled = (driver.start, driver.segment, driver.measure)
-    return Program(shape, *compiled, state, curve, most, streamed)
+    return Program(shape, *compiled, state, curve, most, temporary, streamed)
 
 
 def fit(
@@ -149,6 +148,9 @@ def fit(
 ) -> Program:
     """Compiles the largest block, at most `runs_per_device`, whose program fits in memory.
 
+    Where what the runs hold fits and only what training them at once takes does not, the block
+    stays as large and its rows are trained by turns, `Shape.turn`.
+
     Args:
       model: the choices.
       plan: static numbers of training.
@@ -156,9 +158,9 @@ def fit(
       mesh: the devices.
       grid: (tasks × seeds, settings).
       example: one task's arrays.
-      runs_per_device: by hand; 0 takes what suits the kind of device, halved until the compiled
-        program's own memory analysis stays under `devices.memory_bound()`. Either is halved where
-        memory runs out while compiling.
+      runs_per_device: by hand; 0 takes what suits the kind of device, made smaller until the
+        compiled program's own memory analysis stays under `devices.memory_bound()`. Either is
+        halved where memory runs out while compiling.
       shape: of the block, if it is known and suits the devices.
       evaluated: what a trained run is worth.
 
@@ -195,6 +197,11 @@ def fit(
         share = shape.rows * shape.settings // count
         if program and (program.bytes <= bound or runs_per_device or share <= least):
             return program
+        turn = program and turned(program, bound, shape.rows // count, least)
+        if turn:
+            program, _ = compiled(shape._replace(turn=turn))
+            if program and program.bytes <= bound:
+                return program
         if share <= least:
             raise UserError(out_of_memory(share, f"while compiling, {reason}"))
         if not program:
@@ -202,6 +209,26 @@ def fit(
         target //= 2
         while target >= share:  # would be the same block again
             target //= 2
+
+
+def turned(program: Program, bound: int, rows: int, least: int) -> int:
+    """Rows of a device to train at a time so that a program takes at most `bound` bytes, about.
+
+    Args:
+      program: of the block as a whole.
+      bound: bytes.
+      rows: of a device.
+      least: runs at a time, at least.
+
+    Returns:
+      0 where turns do not make it fit, or a sixteenth of the bound is not left for them.
+    """
+    # the states that come in and go out are there once more
+    room = bound - 2 * (program.bytes - program.temporary)
+    if program.streamed or room < bound / 16:
+        return 0
+    turn = int(0.9 * room * rows / program.temporary)
+    return turn if turn < rows and turn * program.shape.settings >= least else 0
 
 
 def out_of_memory(share: int, reason: str) -> str:

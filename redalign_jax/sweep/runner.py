@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -174,8 +173,8 @@ def _halving(train: Callable[[int], None], plan: dict[str, Any], number: str, wi
             with devices.memory_errors():
                 return train(chunk)
         except MemoryError as error:
-            shape = plan["shapes"].pop(number, (width, 1))
-            share = max(1, math.prod(shape) // width)
+            rows, settings, *_ = plan["shapes"].pop(number, (width, 1))
+            share = max(1, rows * settings // width)
             # one process alone cannot change what all of them run
             if share in (1, before) or jax.process_count() > 1:
                 raise UserError(out_of_memory(share, str(error))) from None

@@ -14,10 +14,12 @@ class Shape(NamedTuple):
     Attributes:
       rows: rows of a block, over all devices.
       settings: settings of a block.
+      turn: rows that a device trains and measures at a time, where memory is short; 0 for all.
     """
 
     rows: int
     settings: int
+    turn: int = 0
 
 
 def cut(

@@ -1,5 +1,6 @@
 """A segment of a run: steps, then a look at the validation split."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import jax
@@ -27,12 +28,14 @@ class TrainSpec(NamedTuple):
         where they are fewer.
       evaluations: equal segments of training, each ended by a look at the validation split.
       shards: devices that share every batch, along the mesh axis `devices.BATCH`.
+      precision: of the products of training, a key of `fields.PRECISIONS`.
     """
 
     steps: int
     batch: int
     evaluations: int
     shards: int = 1
+    precision: str = "default"
 
 
 class TrainMetrics(NamedTuple):
@@ -126,7 +129,13 @@ def train(
             lambda r: _share(r, plan.shards), (label_rows, pair_rows)
         )
     counts = first + jnp.arange(steps)
-    return jax.lax.scan(body, state, (counts, label_rows, pair_rows))
+    with products(plan.precision):
+        return jax.lax.scan(body, state, (counts, label_rows, pair_rows))
+
+
+def products(precision: str) -> AbstractContextManager[None]:
+    """Products traced here have this precision; as JAX was told where it is "default"."""
+    return nullcontext() if precision == "default" else jax.default_matmul_precision(precision)
 
 
 def look(

@@ -16,7 +16,7 @@ from redalign_jax import alignment
 from redalign_jax.alignment import Negatives, posterior
 from redalign_jax.alignment.blocks import batch_size, number, total
 from redalign_jax.alignment.posterior import Evidence
-from redalign_jax.encoders import CNN, MLP
+from redalign_jax.encoders import CNN, MLP, Bag
 
 Params = dict[str, Any]
 
@@ -80,6 +80,10 @@ class ModelSpec:
     def one_by_one(self) -> bool:
         """Whether a CPU trains runs one after another: a convolution's stay in its cache then."""
         return any(isinstance(module, CNN) for module in self.encoders)
+
+    def heavy(self, m: int) -> bool:
+        """Whether encoder m's activations are many times as large as its inputs."""
+        return not isinstance(self.encoders[m], MLP | Bag)
 
     @property
     def head(self) -> nn.Module:

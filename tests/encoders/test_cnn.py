@@ -4,14 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers.runs import hyper, model
 from helpers.small import experiment
 from scipy.signal import correlate2d
 
 from redalign_jax import sweep
 from redalign_jax.data.sources import arrays
-from redalign_jax.encoders import CNN, MLP
+from redalign_jax.encoders import CNN, MLP, cnn
 from redalign_jax.errors import UserError
 from redalign_jax.sweep import grid
+from redalign_jax.task import Split
+from redalign_jax.training import embedded
+from redalign_jax.training.model import embed, init
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +75,38 @@ def test_gradient_is_that_of_finite_differences(encoder):
         step = 1e-2
         slope = (loss(flat + step * way) - loss(flat - step * way)) / (2 * step)
         assert float(gradient @ way) == pytest.approx(float(slope), rel=0.03, abs=0.02)
+
+
+def test_a_convolution_has_the_gradient_of_lax_conv():
+    rng = np.random.default_rng(4)
+    x = jnp.asarray(rng.standard_normal((3, 7, 6, 5)), jnp.float32)  # (c, h, w, n)
+    kernel = jnp.asarray(rng.standard_normal((27, 4)), jnp.float32)
+    weights = jnp.asarray(rng.standard_normal((4, 7, 6, 5)), jnp.float32)
+
+    def plain(kernel, x):
+        taps = kernel.reshape(3, 3, 3, 4)
+        out = jax.lax.conv_general_dilated(
+            x, taps, (1, 1), "SAME", dimension_numbers=("CHWN", "HWIO", "CHWN")
+        )
+        return (weights * out).sum()
+
+    def own(kernel, x):
+        return (weights * cnn._convolve(kernel, x)).sum()
+
+    for got, want in zip(*(jax.grad(f, (0, 1))(kernel, x) for f in (own, plain)), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "most"), [(5, 2), (6, 3), (3, 8)])
+def test_a_split_embedded_by_turns_is_the_split_embedded_whole(rows, most, monkeypatch):
+    x = jnp.asarray(np.random.default_rng(5).standard_normal((rows, 6, 6, 1)), jnp.float32)
+    m = model(encoders=(CNN((3,), 4),) * 2)
+    params = init(m, hyper([1.0, 1.0]), jax.random.key(0), (x, x))
+    want = embed(m, params, (x, x))
+    monkeypatch.setattr(embedded, "HEAVY_TURN", most)
+    got = embedded.embedded(m, params, Split((x, x), None))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_bfloat16_computes_coarsely_and_keeps_float32():

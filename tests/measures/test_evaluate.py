@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers.runs import hyper, model
+from helpers.runs import KEY, hyper, model
 from helpers.small import experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +20,7 @@ from redalign_jax.pid import crossfit, exact
 from redalign_jax.sweep import block
 from redalign_jax.sweep.grid import Cell, Group, arrays, build_model
 from redalign_jax.task import Split
+from redalign_jax.training import loop
 from redalign_jax.training.data import Data
 from redalign_jax.training.flat import layout
 from redalign_jax.training.loop import TrainSpec, segment
@@ -91,6 +92,17 @@ def imprecise(f, *args):
     found = list(products(jax.make_jaxpr(f)(*args).jaxpr))
     highest = (jax.lax.Precision.HIGHEST,) * 2
     return [e for e in found if e.params["precision"] != highest], len(found)
+
+
+@pytest.mark.parametrize("precision", ["default", "high", "highest"])
+def test_products_of_training_are_as_precise_as_asked(precision):
+    d, h = shaped((ROWS, IMAGES)), hyper([1.0, 1.0])
+    m = model(encoders=(MLP((8,), 4), CNN((4,), 4)))
+    plan, state = TrainSpec(2, 8, 1, precision=precision), start(m, h, KEY, d)
+    jaxpr = jax.make_jaxpr(loop.train, static_argnums=(0, 1, 7))(m, plan, h, KEY, d, state, 0, 2)
+    found = {e.params["precision"] for e in products(jaxpr.jaxpr)}
+    asked = {"default": None}.get(precision, (jax.lax.Precision(precision),) * 2)
+    assert found - {(jax.lax.Precision.HIGHEST,) * 2} <= {asked} and asked in found
 
 
 def shaped(x):

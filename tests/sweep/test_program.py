@@ -9,7 +9,7 @@ from helpers.small import experiment
 from redalign_jax import sweep
 from redalign_jax.errors import UserError
 from redalign_jax.runtime import devices
-from redalign_jax.sweep import program
+from redalign_jax.sweep import lower, program
 from redalign_jax.sweep.lower import by_turns
 from redalign_jax.sweep.shape import Shape, cut
 from redalign_jax.training.data import Data
@@ -38,6 +38,63 @@ def fit(monkeypatch):
         return found.runs // mesh.shape[devices.RUNS], tried
 
     return fitted
+
+
+@pytest.fixture
+def by_memory(monkeypatch):
+    """The block and turn that `program.fit` takes for 8 × 3 runs that hold and need so much."""
+
+    def fitted(held, working, bound, shape=None):
+        tried = []
+
+        def compile_block(model, plan, settings, mesh, shape, *_):
+            share = shape.rows * shape.settings // mesh.shape[devices.RUNS]
+            at_once = (shape.turn or shape.rows // mesh.shape[devices.RUNS]) * shape.settings
+            # a program by turns has what goes in and out of them once more
+            temporary = at_once * working + (2 * share * held if shape.turn else 0)
+            tried.append(shape)
+            used = share * held + temporary
+            return program.Program(shape, None, None, None, None, None, used, temporary)
+
+        monkeypatch.setattr(program, "compile_block", compile_block)
+        monkeypatch.setattr(devices, "memory_bound", lambda: bound)
+        mesh = devices.mesh()
+        size = (8 * mesh.shape[devices.RUNS], 3)
+        found = program.fit(None, None, None, mesh, size, Data(None, None, None), 0, shape)
+        assert found.bytes <= bound
+        return tried
+
+    return fitted
+
+
+def test_runs_that_fit_but_cannot_be_trained_at_once_take_turns(by_memory):
+    (whole,) = by_memory(held=1, working=10, bound=10_000)
+    assert whole.turn == 0
+    share = whole.rows * whole.settings // devices.mesh().shape[devices.RUNS]
+    bound = 3 * share + 10 * share // 2
+    first, turned = by_memory(1, 10, bound)
+    assert first == whole and turned == whole._replace(turn=turned.turn) and turned.turn > 0
+    assert by_memory(1, 10, bound, shape=turned) == [turned]
+    tried = by_memory(held=10, working=1, bound=11 * share // 2)
+    assert tried[-1].rows * tried[-1].settings < whole.rows * whole.settings
+    assert not any(shape.turn for shape in tried)
+
+
+def test_a_block_by_turns_has_the_results_of_the_block_at_once(tmp_path, monkeypatch):
+    config = experiment(sweep__seeds=4, train__steps=4, train__evaluations=4)
+    want = sweep.run(config, tmp_path / "once", progress=False)
+    cut, widths = program.cut, set()
+    monkeypatch.setattr(program, "cut", lambda *a, **k: cut(*a, **k)._replace(turn=2))
+
+    def runs_by_turns(one, shape, mesh, most):
+        widths.add(most)
+        return by_runs(one, shape, mesh, most)
+
+    by_runs = lower.runs_by_turns
+    monkeypatch.setattr(lower, "runs_by_turns", runs_by_turns)
+    found = sweep.run(config, tmp_path / "turns", progress=False)
+    assert widths == {2}
+    pd.testing.assert_frame_equal(found, want, check_exact=False, rtol=1e-5)
 
 
 def test_out_of_memory_while_compiling_halves_down_to_one(fit, caplog):
