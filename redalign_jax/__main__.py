@@ -13,6 +13,9 @@ import sys
 
 if __name__ == "__main__" or os.path.basename(sys.argv[0]) == "redalign":  # the console script
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while the rest loads ends without a word
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"  # names of files are UTF-8 for all that reads or writes them
+        os.execv(sys.executable, sys.orig_argv)
 
 from pathlib import Path
 
@@ -35,9 +38,13 @@ _COORDINATOR = flags.DEFINE_string(
 _PROCESSES = flags.DEFINE_integer("processes", None, "Their number.")
 _PROCESS = flags.DEFINE_integer("process", None, "The number of this one, from 0.")
 FLAGS = ("job", "config", "workdir", "distributed", "coordinator", "processes", "process")
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "The experiment, by name or file; a field: --config.section.field=value."
-)
+try:
+    _CONFIG = config_flags.DEFINE_config_file(
+        "config", None, "The experiment, by name or file; a field: --config.section.field=value."
+    )
+except flags.Error as unreadable:  # it looks for fields in --flagfile at once
+    print(f"redalign_jax: {str(unreadable).removeprefix('ERROR:: ')}", file=sys.stderr)
+    sys.exit(2)
 
 
 def _config(argv: list[str]) -> ConfigDict | None:
@@ -47,30 +54,45 @@ def _config(argv: list[str]) -> ConfigDict | None:
         config = _CONFIG.value
         if config is not None and not isinstance(config, ConfigDict):
             config.data  # noqa: B018 an unreadable file says so when it is first used
-    except flags.Error as error:
-        raise UserError(str(error).splitlines()[0]) from None
-    except (AttributeError, KeyError) as error:
+    except Exception as error:
+        file = _named(argv)
+        if file:
+            config_files.load(file)  # if the fault is the file's own, it says so better
+        raise _refused(error, argv, file) from None
+    if len(rest) > 1:
+        raise UserError(f"unexpected argument: {rest[1]}")
+    return config
+
+
+def _named(argv: list[str]) -> str:
+    """The file of `--config`, "" where there is none."""
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        flag, equals, value = argument.partition("=")
+        if flag in ("--config", "-config"):
+            return value if equals else following
+    return ""
+
+
+def _refused(error: Exception, argv: list[str], file: str) -> UserError:
+    """What flags are not, as one line."""
+    if isinstance(error, flags.Error):
+        return UserError(str(error).splitlines()[0])
+    if isinstance(error, (AttributeError, KeyError)):
         unknown = set(re.findall(r"\w+", str(error)))
         fields = [a[2:].split("=")[0] for a in argv if a.startswith("--config.")]
         named = [f for f in fields if unknown & set(f.split(".")[1:])]
         if not named:
             old = [f for f in renamed.FIELDS if f.partition(".")[2] in unknown]
             also = renamed.hint(old[0]) if old else ""
-            raise UserError(str(f"config: {error}".splitlines()[0]) + also) from None
+            return UserError(str(f"config: {error}".splitlines()[0]) + also)
         hint = re.search(r'Did you mean "(\w+)"', str(error))
         hint = f"; did you mean {hint[1]}?" if hint else ""
         hint = renamed.hint(named[0].removeprefix("config.")) or hint
-        raise UserError(f"unknown config field: {named[0]}{hint}") from None
-    except (OSError, ImportError, SyntaxError, TypeError, ValueError) as error:
-        # with --config.a.b=... after it, the flag that failed is not parsed
-        file = next((a.partition("=")[2] for a in argv if a.startswith("--config=")), "the file")
-        while error.__cause__:
-            error = error.__cause__
-        reason = str(error).splitlines()[0]
-        raise UserError(f"config: {file} cannot be loaded: {reason}") from None
-    if len(rest) > 1:
-        raise UserError(f"unexpected argument: {rest[1]}")
-    return config
+        return UserError(f"unknown config field: {named[0]}{hint}")
+    while error.__cause__:
+        error = error.__cause__
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(f"config: {file or 'the file'} cannot be loaded: {reason}")
 
 
 def _joined(argv: list[str]) -> contextlib.AbstractContextManager:

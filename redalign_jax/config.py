@@ -38,6 +38,10 @@ class Experiment(ConfigDict):
             value = Experiment(value)
             if self.is_locked:
                 value.lock()
+        odd = isinstance(value, int) and (isinstance(value, bool) or abs(value) > fields.HUGE)
+        if odd and type(held) is float:
+            self._fields[key] = value  # float() would take it or fail; `check` names the field
+            return
         super().__setitem__(key, value)
 
 

@@ -18,8 +18,6 @@ FIELDS = {
     "sweep.chunk": "runs_per_device",
     "sweep.save_every": "checkpoint_seconds",
 }
-# Fields that came later: what was done before there were any.
-ADDED = {"train": {"precision": "default"}}
 _AXES = ("data.", "encoder.embedding", "hyper.")  # fields that are columns of the results
 COLUMNS = {old.partition(".")[2]: new for old, new in FIELDS.items() if old.startswith(_AXES)} | {
     f"redundant_share{end}": f"redundancy_fraction{end}" for end in ("", "_low", "_high")
@@ -37,10 +35,9 @@ def hint(field: str) -> str:
 
 
 def config(held: dict[str, Any]) -> dict[str, Any]:
-    """The sections of a `config.json` with the fields of today; one of today stays as it is."""
+    """The sections of a `config.json` with the names of today; one of today stays as it is."""
     return {
-        section: ADDED.get(section, {})
-        | {FIELDS.get(f"{section}.{name}", name): value for name, value in values.items()}
+        section: {FIELDS.get(f"{section}.{name}", name): value for name, value in values.items()}
         if isinstance(values, dict)
         else values
         for section, values in held.items()

@@ -172,7 +172,7 @@ def piped(script, *arguments, **environment):
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     """Results to report on, made where no user has a home and no locale has letters."""
-    folder = tmp_path_factory.mktemp("workdir")
+    folder = tmp_path_factory.mktemp("für µ")
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
     last = f"--config.sweep.first_seed={2**32 - 1}"
     done = piped("unset HOME; eval $RUN", *experiment_in(folder, last), **plain)
@@ -228,6 +228,11 @@ def test_ctrl_c_saves_says_one_line_and_goes_on(tmp_path):
     assert stopped.returncode == 75 and "Traceback" not in said
     assert [line for line in said.splitlines() if "to go on: python -m redalign_jax" in line]
     assert list(out.glob("blocks/*.results.parquet"))
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    refused(command(*experiment_in(tmp_path), f"--workdir={folder}"), "is no name in UTF-8")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["--helpfull"], ["-h"]])

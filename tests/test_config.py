@@ -69,6 +69,8 @@ def refused(message, field, value):
         ("data.test", 0.2, "0.2 is not a whole number"),
         ("data.label_temperature", ("hot",), "'hot' is not a number"),
         ("data.source", 3, "3 is not a text"),
+        ("advise.minutes", True, "True is not a number"),
+        ("advise.minutes", 10**400, "must be finite"),
         ("data", 5, "5 is no section of fields"),
         ("train", None, "None is no section of fields"),
         ("data.lables", (3,), "unknown config field"),

@@ -344,12 +344,13 @@ def standardised(y: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, float
     Returns:
       (y − mean) / scale as float32, the mean and the scale.
     """
-    largest = np.abs(y).max()  # squares of the very large and the very small
-    offset = y / largest - y[labelled[0]] / largest
+    # a power of two loses no digit; without it the largest overflow, the smallest vanish
+    unit = 2.0 ** (np.frexp(np.abs(y).max())[1] - 1)
+    offset = y / unit - y[labelled[0]] / unit
     centre = offset[labelled].mean()
     scale = offset[labelled].std() or np.sqrt(np.mean(offset**2))
-    mean, scale = float((centre + y[labelled[0]] / largest) * largest), float(scale * largest)
-    return ((y - mean) / scale).astype(np.float32), mean, scale
+    mean = float((centre + y[labelled[0]] / unit) * unit)
+    return ((offset - centre) / scale).astype(np.float32), mean, float(scale * unit)
 
 
 def _labels(labels: int, n_train: int, classes: int, source: str) -> int:

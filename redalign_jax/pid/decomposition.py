@@ -38,7 +38,6 @@ NUMBERS = (
 )
 # an axis that is called like a number of the table
 AXIS_CALLED = {"redundancy": "task_redundancy"}
-FILE = f"{results.DECOMPOSITION}.parquet"
 
 
 def run(
@@ -90,7 +89,7 @@ def run(
             logging.info("%s is decomposed; its table is read", folder)
         else:
             table = _estimate(config, points, tasks, progress)
-            (folder / FILE).unlink(missing_ok=True)  # of other options
+            results.remove(folder, results.DECOMPOSITION)  # of other options
             claim.write(folder, about)
             results.save(table, folder, results.DECOMPOSITION)
     return results.read(folder, results.DECOMPOSITION)
@@ -118,9 +117,9 @@ def _estimate(
 
 
 def _finished(folder: Path, config: ConfigDict) -> bool:
-    if not (folder / FILE).exists():
+    if not results.there(folder, results.DECOMPOSITION):
         return False
-    held = workdir.read_config(folder)["config"].get("decompose")
+    held = workdir.read_config(folder)["config"]["decompose"]
     return held == workdir.plain(config)["decompose"]
 
 

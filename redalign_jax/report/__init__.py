@@ -53,7 +53,7 @@ def make(folder: str | Path) -> dict[str, Any]:
     about = workdir.read_config(folder)
     about["look"] = workdir.read_lines(folder / look.FILE)
     known = None
-    if (folder / f"{results.DECOMPOSITION}.parquet").exists():
+    if results.there(folder, results.DECOMPOSITION):
         known = results.read(folder, results.DECOMPOSITION)
         if not shards.any_of(folder) or train.holds(folder):
             return _decomposed(folder, about, known)
@@ -68,7 +68,7 @@ def make(folder: str | Path) -> dict[str, Any]:
     true, _ = shuffled.split(every)
     table, _ = balanced.split(true)
     learning = None
-    if under_way or (folder / f"{results.CURVES}.parquet").exists():
+    if under_way or results.there(folder, results.CURVES):
         learning, _ = balanced.split(shuffled.split(_read(folder, results.CURVES)[0])[0])
     summary = conclusions.summarise(table, known) | {"balanced": balanced.comparisons(true)}
     summary["shuffled"] = shuffled.comparisons(every)

@@ -43,7 +43,7 @@ def make(folder: Path, about: dict[str, Any], found: dict[str, Any]) -> Path:
         prior=bool(trials["repeats"] and trials["prior"]),
     )
     path = folder / "advice.html"
-    workdir.write(path, lambda p: p.write_text(html))
+    workdir.write(path, lambda p: p.write_bytes(html.encode()))
     return path
 
 

@@ -1,5 +1,6 @@
 """The tidy table: one row per run × subject × metric."""
 
+import hashlib
 import io
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from redalign_jax.errors import UserError
 from redalign_jax.runtime import workdir
 
 RESULTS, CURVES, DECOMPOSITION = "results", "curves", "decomposition"
+SUMS = "tables.sha256"  # of the csv files, as `sha256sum -c` reads them
 SHAPE = b"redalign"  # where a parquet file says what its rows and columns are
 TEXTS = ("subject", "metric", "first", "second", "method")  # columns of texts, whatever they say
 BALANCED = "balanced"  # the column that marks runs of the balanced mechanism
@@ -77,9 +79,28 @@ class Damaged(Exception):
 
 
 def save(table: pd.DataFrame, folder: Path, name: str) -> None:
-    """Writes `<name>.csv`, then the same rows as `<name>.parquet`, which says that all is there."""
-    workdir.write(folder / f"{name}.csv", lambda p: table.to_csv(p, index=False))
+    """Writes `<name>.csv` and its checksum, then the same rows as `<name>.parquet`."""
+    csv = folder / f"{name}.csv"
+    workdir.write(csv, lambda p: table.to_csv(p, index=False))
+    sums = _sums(folder) | {csv.name: hashlib.sha256(csv.read_bytes()).hexdigest()}
+    text = "".join(f"{sums[file]}  {file}\n" for file in sorted(sums))
+    workdir.write(folder / SUMS, lambda p: p.write_text(text, "utf-8"))
     write_parquet(table, folder / f"{name}.parquet")
+
+
+def remove(folder: Path, name: str) -> None:
+    """Takes a table away."""
+    for suffix in ("parquet", "csv"):
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """The checksums by the names of the files; none of them where they cannot be read."""
+    try:
+        rows = [line.split() for line in (folder / SUMS).read_text("utf-8").splitlines()]
+    except (OSError, ValueError):
+        return {}
+    return {row[1]: row[0] for row in rows if len(row) == 2}
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
@@ -87,7 +108,12 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     content = pa.Table.from_pandas(table, preserve_index=False)
     about = {**content.schema.metadata, SHAPE: _shape(content)}
     content = content.replace_schema_metadata(about)
-    workdir.write(path, lambda p: parquet.write_table(content, p, write_page_checksum=True))
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # pyarrow does not take every name that a file can have
+            parquet.write_table(content, file, write_page_checksum=True)
+
+    workdir.write(path, write)
 
 
 def _shape(table: pa.Table) -> bytes:
@@ -97,8 +123,10 @@ def _shape(table: pa.Table) -> bytes:
 
 
 def there(folder: Path, name: str = RESULTS) -> bool:
-    """Whether the workdir has the table `name`, damaged or not."""
-    return (folder / f"{name}.parquet").exists()
+    """Whether the workdir has the table `name`: its parquet, damaged or not, or its whole csv."""
+    if (folder / f"{name}.parquet").exists():
+        return True
+    return f"{name}.csv" in _sums(folder) and _csv(folder, name) is not None
 
 
 def load(path: Path) -> pd.DataFrame:
@@ -132,7 +160,7 @@ def load(path: Path) -> pd.DataFrame:
 
 
 def read(folder: Path, name: str = RESULTS) -> pd.DataFrame:
-    """The table `name` of a workdir; where its parquet file is damaged, the same rows of its csv.
+    """The table `name` of a workdir; where its parquet file is no more, the same rows of its csv.
 
     Raises:
       UserError: there is none, or neither can be read.
@@ -144,10 +172,9 @@ def read(folder: Path, name: str = RESULTS) -> pd.DataFrame:
         job = "decompose" if name == DECOMPOSITION else "sweep"
         said = f"workdir: {folder} holds no {path.name}; run --job={job} first"
     except Damaged as error:
-        said = f"workdir: {path} cannot be read ({error}); delete it to have it made again"
-        if name == CURVES:
-            said += f", and {RESULTS}.parquet with it"
-    table = _from_csv(folder, name) if path.exists() or name == CURVES else None
+        said = f"workdir: {path} cannot be read ({error}), nor is {name}.csv whole; delete both to "
+        said += "have them made again" + f", and {RESULTS}.* with them" * (name == CURVES)
+    table = _from_csv(folder, name)
     if table is None:
         raise UserError(said)
     logging.warning("%s is missing or damaged; %s.csv, which holds the same, is read", path, name)
@@ -169,12 +196,29 @@ def mend(folder: Path, name: str) -> None:
 
 def _from_csv(folder: Path, name: str) -> pd.DataFrame | None:
     """The rows of `<name>.csv` in the types they had; None if there is none that can be read."""
+    content = _csv(folder, name)
+    if content is None:
+        return None
     try:
-        table = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
-    except (OSError, ValueError):
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+    except ValueError:
         return None
     whole = bool(len(table)) and not table.isna().any(axis=None)  # not cut inside a row
     return table.apply(_typed).rename(columns=renamed.COLUMNS) if whole else None
+
+
+def _csv(folder: Path, name: str) -> bytes | None:
+    """The bytes of `<name>.csv`; None if there is none, or it is not as it was written.
+
+    A workdir of an older version has no checksum: there the last row must be whole at least.
+    """
+    try:
+        content = (folder / f"{name}.csv").read_bytes()
+    except OSError:
+        return None
+    want = _sums(folder).get(f"{name}.csv")
+    whole = want == hashlib.sha256(content).hexdigest() if want else content.endswith(b"\n")
+    return content if whole else None
 
 
 def _typed(texts: pd.Series) -> pd.Series:

@@ -14,10 +14,12 @@ from ml_collections import ConfigDict
 
 from redalign_jax import renamed
 from redalign_jax.errors import UserError
+from redalign_jax.fields import FIELDS
 from redalign_jax.runtime import locks, processes
 
 LOCK, HOLDER = ".lock", ".holder"
 BLOCKS, CHECKPOINTS = "blocks", "checkpoints"  # there while a sweep is unfinished
+LATER = ("decompose", "log", "advise")  # sections that the first workdirs have not
 MODELS = "models"  # a model per task and setting of a sweep that keeps them
 
 
@@ -70,7 +72,7 @@ def _seen(path: Path, text: str, seconds: int = 60) -> bool:
     """Whether `path` holds `text`, within the time a network's file system may take to show it."""
     for _ in range(seconds):
         with contextlib.suppress(OSError):
-            if path.read_text() == text:
+            if path.read_text("utf-8") == text:
                 return True
         time.sleep(1)
     return False
@@ -80,7 +82,10 @@ def _lock(workdir: Path, stack: contextlib.ExitStack) -> str:
     """Locks `workdir` until `stack` is left; returns who holds it."""
     path = workdir / HOLDER
     try:
+        str(workdir).encode()
         workdir.mkdir(parents=True, exist_ok=True)
+    except UnicodeEncodeError:
+        raise UserError(f"workdir: {str(workdir)!r} is no name in UTF-8; take another") from None
     except OSError as error:
         raise UserError(f"workdir: {workdir} cannot be written: {error.strerror}") from None
     try:
@@ -88,11 +93,11 @@ def _lock(workdir: Path, stack: contextlib.ExitStack) -> str:
     except OSError as error:
         raise UserError(f"workdir: {workdir} cannot be locked: {error.strerror}") from None
     except locks.InUse as error:
-        holder = path.read_text() if path.exists() else "another process"
+        holder = path.read_text("utf-8") if path.exists() else "another process"
         raise UserError(f"workdir: {workdir} is in use by {holder}, {error}") from None
     # in a file of its own: other hosts may not see what is written before a file is closed
     holder = f"process {os.getpid()} on {platform.node()} since {time.ctime()}"
-    write(path, lambda p: p.write_text(holder))
+    write(path, lambda p: p.write_text(holder, "utf-8"))
     stack.callback(path.unlink, missing_ok=True)
     return holder
 
@@ -113,7 +118,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-    """The contents of `config.json`.
+    """The contents of `config.json`; a field that came later has its default.
 
     Raises:
       UserError: there is none, or it is not one.
@@ -121,18 +126,32 @@ def read_config(workdir: Path) -> dict[str, Any]:
     path = workdir / "config.json"
     try:
         found = json.loads(path.read_text())
-        found["config"]["data"], found["config"]["hyper"]  # noqa: B018
-        found["config"] = renamed.config(found["config"])
+        found["config"] = _completed(renamed.config(found["config"]))
+        if not all(isinstance(found.get(name, {}), dict) for name in ("data", "versions")):
+            raise TypeError
     except FileNotFoundError:
         raise UserError(f"workdir: {workdir} holds no config.json") from None
     except OSError as error:
         raise UserError(f"workdir: {path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
             f"workdir: {path} is damaged, and says no more of what the results here are; put it "
             "back, or name another folder"
         ) from None
     return found
+
+
+def _completed(held: dict[str, Any]) -> dict[str, Any]:
+    """Its sections, with the defaults of those fields that they lack."""
+    found: dict[str, Any] = {"data": {**held["data"]}}
+    for section, rows in FIELDS.items():
+        if "" in rows:
+            found[section] = held.get(section, rows[""].default)
+        else:
+            defaults = {name: row.default for name, row in rows.items()}
+            own = held.get(section, {}) if section in LATER else held[section]
+            found[section] = json.loads(json.dumps(defaults)) | own
+    return held | found
 
 
 def plain(config: ConfigDict) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def complete(folder: Path) -> bool:
         return False
     try:
         results.load(folder / f"{results.RESULTS}.parquet")
-    except results.Damaged as error:
+    except (FileNotFoundError, results.Damaged) as error:
         if _numbers(folder):  # it is made again from them
             logging.warning("%s is damaged and made again: %s", folder, error)
             return False

@@ -18,6 +18,7 @@ CONFIG = {
     "encoder": {"hidden_sizes": [8], "embed_dim": 4},
     "alignment": {"objective": "info_nce", "projection": []},
     "train": {"steps": 100, "batch": 32},
+    "sweep": {"first_seed": 0},
     "measure": {"neighbours": 10, "examples": 512},
 }
 NASTY = ("<script>alert('x')</script> & $x_1$ of the left microphone", 'b"><b>')

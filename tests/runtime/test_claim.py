@@ -4,6 +4,8 @@ import errno
 import io
 import json
 import shutil
+import subprocess
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from helpers.small import experiment
 from ml_collections import ConfigDict
 
-from redalign_jax import sweep
+from redalign_jax import report, sweep
 from redalign_jax.config import base, check
 from redalign_jax.data import identity
 from redalign_jax.data.sources import arrays, mfeat
@@ -145,9 +147,30 @@ def test_a_deleted_config_is_refused_and_not_rewritten(own, untrained):
     for job in (sweep.run, decomposition.run):
         with pytest.raises(UserError, match=r"holds results but no config\.json"):
             job(config(str(folder / "mine.npz")), folder / "out")
-    (folder / "out" / "config.json").write_text("{")
+
+
+NO_CONFIGS = [
+    *("{", "null", "[]", "{}", '"config"', '{"config": null}', '{"config": {"data": {}}}'),
+    '{"config": {"data": {}, "hyper": {}}}',
+    '{"config": {"data": 1, "hyper": 2}, "jobs": 3}',
+]
+
+
+@pytest.mark.parametrize("text", [*NO_CONFIGS, "data", "train", "hyper"])
+def test_a_damaged_config_is_one_line(own, untrained, text):
+    """A section's name stands for a config whose section is a number."""
+    folder, _ = own
+    path = folder / "out" / "config.json"
+    if text not in NO_CONFIGS:
+        about = json.loads(path.read_text())
+        about["config"][text] = 3
+        text = json.dumps(about)
+    path.write_text(text)
     with pytest.raises(UserError, match=r"config\.json is damaged"):
         sweep.run(config(str(folder / "mine.npz")), folder / "out")
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
+        report.make(folder / "out")
+    assert path.read_text() == text
 
 
 def test_a_workdir_without_digests_is_read_with_a_warning(own, untrained, caplog):
@@ -234,13 +257,36 @@ def harm(path: Path, how: str) -> None:
     path.write_bytes(content)
 
 
-def test_with_both_tables_damaged_the_line_says_what_to_delete(own, untrained):
+@pytest.mark.parametrize("cut", ["row", "rows", "deleted", "old"])
+def test_with_both_tables_damaged_the_line_says_what_to_delete(own, untrained, cut):
+    """Of the csv a part of a row is gone, whole rows, or all; an old workdir has no checksum."""
     folder, _ = own
-    for suffix in ("parquet", "csv"):
-        harm(folder / "out" / f"results.{suffix}", "cut")
-    (folder / "out" / "results.csv").unlink()
-    with pytest.raises(UserError, match=r"results\.parquet cannot be read .*; delete it"):
-        sweep.run(config(str(folder / "mine.npz")), folder / "out")
+    harm(folder / "out" / "results.parquet", "cut")
+    csv = folder / "out" / "results.csv"
+    text = csv.read_text()
+    lines = text.splitlines(keepends=True)
+    csv.write_text("".join(lines[:-5]) if cut == "rows" else text[: text.rindex(",") - 1])
+    if cut == "old":
+        (folder / "out" / results.SUMS).unlink()
+    if cut == "deleted":
+        csv.unlink()
+    for act in (partial(sweep.run, config(str(folder / "mine.npz"))), report.make):
+        with pytest.raises(UserError, match=r"results\.parquet cannot be read .*; delete both"):
+            act(folder / "out")
+
+
+def test_a_deleted_table_is_read_from_its_csv(own, untrained):
+    folder, table = own
+    for path in (folder / "out").glob("*.parquet"):
+        path.unlink()
+    report.make(folder / "out")
+    assert sweep.run(config(str(folder / "mine.npz")), folder / "out").equals(table)
+    assert (folder / "out" / "results.parquet").exists()
+
+
+def test_checksums_of_tables_are_those_of_sha256sum(own):
+    done = subprocess.run(["sha256sum", "-c", results.SUMS], cwd=own[0] / "out", timeout=60)
+    assert done.returncode == 0
 
 
 def test_a_block_that_cannot_be_read_now_is_not_deleted(tmp_path, monkeypatch):

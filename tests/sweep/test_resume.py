@@ -18,7 +18,7 @@ from helpers.killed import config
 from redalign_jax import report, sweep
 from redalign_jax.data.sources import arrays
 from redalign_jax.errors import UserError
-from redalign_jax.runtime import preemption, workdir
+from redalign_jax.runtime import preemption, results, workdir
 from redalign_jax.sweep import block, checkpoint, shards
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def assert_identical(folder, undisturbed):
     for name in TABLES:
         assert (folder / name).read_bytes() == (undisturbed / name).read_bytes(), name
     left = {path.name for path in folder.iterdir()}
-    assert left == {*TABLES, "config.json", ".lock"}
+    assert left == {*TABLES, results.SUMS, "config.json", ".lock"}
 
 
 class After:
