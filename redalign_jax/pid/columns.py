@@ -1,7 +1,9 @@
 """The exact decomposition of a task whose joint table is known, as columns of the results."""
 
 import hashlib
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,7 +14,8 @@ from redalign_jax.task import Normal
 
 SMALLEST = 32  # tables are padded to so many values: those of one shape share a program
 KEPT = 4096  # tables whose columns are remembered, a few numbers each
-_known: dict[tuple, dict[str, float]] = {}
+_known: dict[tuple, Future[dict[str, float]]] = {}
+_filling = threading.Lock()
 
 
 def columns(
@@ -20,7 +23,8 @@ def columns(
 ) -> dict[str, float]:
     """The decomposition of I(X1,X2;Y) in nats, and R / I(X_m;Y) of each modality.
 
-    Error below 1e-10 nats. A table that was decomposed before is not decomposed again.
+    Error below 1e-10 nats. A table that was decomposed before is not decomposed again, nor by two
+    threads at once.
 
     Args:
       modalities: two names.
@@ -32,16 +36,26 @@ def columns(
     """
     if joint is None:
         return {}
-    found = joint()
-    if isinstance(found, Normal):
-        return _named(modalities, gaussian.decompose(found))
-    table = np.ascontiguousarray(found)
+    told = joint()
+    if isinstance(told, Normal):
+        return _named(modalities, gaussian.decompose(told))
+    table = np.ascontiguousarray(told)
     key = (*modalities, table.shape, hashlib.sha256(table).digest())
-    if key not in _known:
-        while len(_known) >= KEPT:
-            _known.pop(next(iter(_known)))
-        _known[key] = _decomposed(modalities, table)
-    return dict(_known[key])
+    with _filling:
+        new = key not in _known
+        if new:
+            while len(_known) >= KEPT:
+                _known.pop(next(iter(_known)))
+            _known[key] = Future()
+        found = _known[key]
+    if new:
+        try:
+            found.set_result(_decomposed(modalities, table))
+        except BaseException as error:
+            _known.pop(key, None)
+            found.set_exception(error)
+            raise
+    return dict(found.result())
 
 
 def _decomposed(modalities: tuple[str, ...], table: np.ndarray) -> dict[str, float]:

@@ -201,7 +201,8 @@ def verdict(me: int, failed: dict[int, dict[str, Any]], missing: set[int]) -> tu
 
 
 def _say(line: str) -> None:
-    print(f"redalign_jax: {line}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"redalign_jax: {line}\n")  # at once: other processes write there, too
+    sys.stderr.flush()
 
 
 def _end(missing: set[int] = frozenset()) -> NoReturn:

@@ -1,6 +1,7 @@
 """One block of runs: inputs on the devices, segment after segment, rows of the tables."""
 
 from collections.abc import Callable, Container, Iterator
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,13 +14,14 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
-from redalign_jax import alignment, pid
+from redalign_jax import alignment
 from redalign_jax import config as configs
 from redalign_jax.measures import evaluate
 from redalign_jax.measures.evaluate import EvalSpec
 from redalign_jax.runtime import coordination, devices, processes, results
-from redalign_jax.sweep import grid, stream
+from redalign_jax.sweep import grid, known, stream
 from redalign_jax.sweep.grid import Group
+from redalign_jax.sweep.known import Known
 from redalign_jax.sweep.lower import Evaluate
 from redalign_jax.sweep.program import Program, fit
 from redalign_jax.sweep.shape import Shape
@@ -167,14 +169,16 @@ def train(
     """
     inputs = load(block)
     coordination.meet("loaded")
-    carry = carry or start(block, inputs)
-    while carry.step < block.config.train.steps:
-        with around():
-            carry = advance(block, inputs, carry)
-        after(carry)
-    if keep:
-        keep(block, carry.state)
-    return finish(block, inputs, carry)
+    cells = {c: block.group.cells[c] for c, _ in block.units} if processes.first() else {}
+    with known.beside(cells, block.tasks) as facts:
+        carry = carry or start(block, inputs)
+        while carry.step < block.config.train.steps:
+            with around():
+                carry = advance(block, inputs, carry)
+            after(carry)
+        if keep:
+            keep(block, carry.state)
+        return finish(block, inputs, carry, facts)
 
 
 def load(block: Block) -> Inputs:
@@ -236,7 +240,7 @@ def evaluated(block: Block, inputs: Inputs, carry: BlockState) -> Any:
 
 
 def finish(
-    block: Block, inputs: Inputs, carry: BlockState
+    block: Block, inputs: Inputs, carry: BlockState, facts: dict[int, Future[Known]]
 ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """Measures the trained block: its rows of the results and of the curves.
 
@@ -249,16 +253,16 @@ def finish(
         return None
     _, once = np.unique(block.places, return_index=True)
     once = np.unravel_index(np.sort(once), block.places.shape)
-    known, facts, scale = _known(block)
+    own, about, scale = known.by_row([c for c, _ in block.units], facts)
     rows, _ = once
     names = block.group.model.modalities
     flags = {name: diverged[once][:, m] for m, name in enumerate(names)}
     runs = _runs(block, once)
     seed = runs.columns.get_loc("seed") + 1
-    facts = facts.iloc[rows].reset_index(drop=True)
-    about = pd.concat([runs.iloc[:, :seed], facts, runs.iloc[:, seed:]], axis="columns")
+    about = about.iloc[rows].reset_index(drop=True)
+    about = pd.concat([runs.iloc[:, :seed], about, runs.iloc[:, seed:]], axis="columns")
     columns = _in_units(measured, once, scale)
-    columns |= {key: values[rows] for key, values in known.items()}
+    columns |= {key: values[rows] for key, values in own.items()}
     curves = _in_units(_curve_columns(block, carry.curves), once, scale)
     return (
         results.tidy(about, columns, ("subject", "metric"), flags),
@@ -294,26 +298,6 @@ def _curve_columns(block: Block, curves: TrainMetrics) -> Table:
             pair = f"{model.modalities[a]}|{model.modalities[b]}"
             columns[step, pair, "alignment_loss"] = curves.alignment_loss[i, ..., k]
     return columns
-
-
-def _known(block: Block) -> tuple[Table, pd.DataFrame, np.ndarray]:
-    """What is known about the task of every row: as results, as columns, and its target's scale."""
-    known: dict[int, dict] = {}
-    facts, scale = {}, {}
-    for c in dict.fromkeys(c for c, _ in block.units):
-        task = block.tasks.get(c) or block.group.cells[c].load()
-        known[c], scale[c] = dict(task.known), task.target_scale
-        exact = pid.columns(task.modalities, task.joint)
-        facts[c] = exact | {"resplit": task.resplit, "fixed_test": task.fixed_test}
-        if task.classes:
-            known[c] |= {
-                (name, "majority"): task.majority(m) for m, name in enumerate(task.modalities)
-            }
-    rows = [known[c] for c, _ in block.units]
-    keys = dict.fromkeys(key for of_task in rows for key in of_task)
-    columns = {key: np.array([of_task.get(key, np.nan) for of_task in rows]) for key in keys}
-    scales = np.array([scale[c] for c, _ in block.units])
-    return columns, pd.DataFrame([facts[c] for c, _ in block.units]), scales
 
 
 def _runs(block: Block, once: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from jax.experimental import multihost_utils
 
@@ -79,6 +80,24 @@ def test_four_processes_stop_together_and_go_on(lives, alone, tmp_path):
     assert statuses == [0] * 4
     assert "bit-identical" not in said
     assert_identical(tmp_path, alone)
+
+
+def test_eight_processes_lose_one_and_half_as_many_devices_go_on(lives, alone, tmp_path):
+    """What was finished stays as it is, to the byte; what was not is trained on other devices."""
+    out = tmp_path / "out"
+    statuses, said = lives(out, 8, 1, "error", "13")  # segments of a block: 10
+    assert_ended(tmp_path)
+    assert statuses == [1] * 8
+    line = r"^redalign_jax: process 7 on .*: ValueError: the last process has a bug$"
+    assert len(re.findall(line, said, re.MULTILINE)) == 8
+    done = pd.read_parquet(out / "blocks" / "000000.results.parquet")
+    statuses, said = lives(out, 2, 2)
+    assert statuses == [0] * 2
+    assert "the results will not be bit-identical" in said
+    tables = [pd.read_parquet(folder / "results.parquet") for folder in (out, alone)]
+    assert len(tables[0]) == len(tables[1])
+    kept = [table.merge(done.drop(columns="place")) for table in tables[:1]]
+    assert 0 < len(done) == len(kept[0]) < len(tables[0])
 
 
 def test_hosts_that_do_not_share_a_folder_are_told(lives, tmp_path):

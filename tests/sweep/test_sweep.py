@@ -123,7 +123,7 @@ def test_init_and_batches_are_exactly_shared():
         block = program.compile_block(
             group.model, plan, settings, devices.mesh(), shape, group.example
         )
-        hyper = jax.tree.map(lambda a: np.broadcast_to(a, (*shape, *a.shape[1:])), one)
+        hyper = jax.tree.map(lambda a: np.broadcast_to(a, (*shape[:2], *a.shape[1:])), one)
         data = jax.tree.map(lambda a: np.stack([a] * shape.rows), group.example)
         return block.start(hyper, np.arange(5, 5 + shape.rows, dtype=np.uint32), data)
 
