@@ -130,7 +130,7 @@ def measure(axis: str, value: int) -> dict[str, float]:
         "peak_bytes": peak[0] - idle,
         "left_by_compiling_bytes": left[0] - idle,
         "compile_seconds": compiling[0],
-        "block": int(np.prod(programs[0].shape)),
+        "block": programs[0].runs,
     }
 
 
