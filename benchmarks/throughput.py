@@ -42,7 +42,7 @@ from ml_collections import ConfigDict
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # a checkout need not be installed
 
-from benchmarks import roofline, scaling  # noqa: E402
+from benchmarks import jax_peer, roofline, scaling  # noqa: E402
 from benchmarks.timing import Contestant, Rates, take_turns  # noqa: E402
 from redalign_jax import config as configs  # noqa: E402
 from redalign_jax.data.sources import redundancy_bits  # noqa: E402
@@ -157,6 +157,7 @@ def main() -> None:
     layers = list(zip(sizes, (*sizes[1:], group.model.classes), strict=True))
     contestants = {}
     contestants["engine"], program = engine(config, group)
+    contestants |= jax_peer.contestants(config, group, layers, run_steps)
     if find_spec("torch"):
         from benchmarks import torch_peer
 

@@ -5,6 +5,7 @@ losses and, step by step, equal training.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -90,6 +91,25 @@ class Loop:
             task, align = losses(self.network(x_1, x_2), y, two_cross_entropies)
             self.optimiser.zero_grad()
             (task + self.strength * align).backward()
+            self.optimiser.step()
+
+
+class Compiled(Loop):
+    """The same run, its losses and their gradient compiled."""
+
+    def __init__(self, network: Network, strength: float) -> None:
+        super().__init__(network, strength, fused=True)
+
+        def loss(x_1: Tensor, x_2: Tensor, y: Tensor) -> Tensor:
+            task, align = losses(network(x_1, x_2), y, two_cross_entropies)
+            return task + strength * align
+
+        self.loss = torch.compile(loss)
+
+    def train(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            self.optimiser.zero_grad()
+            self.loss(*batch).backward()
             self.optimiser.step()
 
 
@@ -244,6 +264,11 @@ def contestants(
     found = {}
     for name, fused in (("PyTorch loop", False), ("PyTorch loop, fused Adam", True)):
         found[name] = contestant(fastest([(t, 1, torch_loop(t, fused)) for t in thread_counts]))
+    if shutil.which("g++"):
+        made = [(t, 1, trainer(Compiled(Network(layers), 1.0), t)) for t in thread_counts]
+        found["PyTorch loop, compiled"] = contestant(fastest(made))
+    else:
+        print("there is no g++: the row of torch.compile is left out")
     makers = [(t, k, vmapped(t, k)) for t in thread_counts for k in (8, 24, 64, 168)]
     best = fastest(makers)
     found["PyTorch vmap"] = contestant(best, f"{best[1]} runs at a time, ")
