@@ -59,6 +59,11 @@ def runs_by_turns(one: Callable, shape: Shape, mesh: Mesh, most: int) -> Callabl
     return over
 
 
+def measured_rows(shape: Shape) -> int:
+    """Rows of a device that are measured at a time."""
+    return min(shape.turn or shape.rows, max(1, MEASURED_TOGETHER // shape.settings))
+
+
 def by_turns(f: Callable, rows: int, most: int) -> Callable:
     """`f` of arrays with `rows` rows, computed for at most `most` rows at a time.
 
@@ -137,16 +142,17 @@ def lower(
     state = jax.tree.map(
         lambda a: put(a.shape, a.dtype), jax.eval_shape(start_all, hyper, seeds, data)
     )
-    turn = shape.turn or shape.rows
+    at_once = shape.turn or shape.rows
     segment_all = over_devices(
-        runs_by_turns(segment_one, shape, mesh, turn),
+        runs_by_turns(segment_one, shape, mesh, at_once),
         mesh,
         (runs, runs, BY_DEVICE, runs, everywhere),
         donate=(3,),
     )
-    turn = min(turn, max(1, MEASURED_TOGETHER // shape.settings))
     measure_all = over_devices(
-        runs_by_turns(measure_one, shape, mesh, turn), mesh, (runs, runs, BY_DEVICE, runs)
+        runs_by_turns(measure_one, shape, mesh, measured_rows(shape)),
+        mesh,
+        (runs, runs, BY_DEVICE, runs),
     )
     _, curve = jax.eval_shape(segment_all, hyper, seeds, data, state, first)
     return Lowered(

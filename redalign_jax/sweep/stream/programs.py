@@ -165,7 +165,9 @@ def lowered(
     of_probes = reading(base.train, index(size.probes), windows(shape.rows * size.probes))
     of_probes = of_probes._replace(valid=base.valid, test=base.test, zero=base.zero)
     measure_all = lower.over_devices(
-        lower.measured_by_turns(measure_one, shape, mesh), mesh, (*three, runs)
+        lower.runs_by_turns(measure_one, shape, mesh, lower.measured_rows(shape)),
+        mesh,
+        (*three, runs),
     )
     _, curve = jax.eval_shape(look_all, hyper, seeds, of_look, (state, valid, losses), first)
     return Lowered(
