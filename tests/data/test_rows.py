@@ -142,7 +142,8 @@ def test_shared_rows_in_memory_or_streamed_are_the_sweep(tmp_path, sharing, monk
         monkeypatch.setattr(stream.parts, "WINDOW", 2**15)  # several in a segment
         tables.append(sweep.run(made, tmp_path / f"{count}{streamed}", progress=False))
     own, shared, streamed = tables
-    pd.testing.assert_frame_equal(shared, streamed)
+    # convolutions read other numbers of rows at a time: float32 in the last digit of numbers near 1
+    pd.testing.assert_frame_equal(shared, streamed, rtol=1e-5, atol=1e-6)
     assert own.drop(columns="value").equals(shared.drop(columns="value"))
     # twelve steps from the same start: a tie of two logits is all that rounding could change
     off = (own["value"] - shared["value"]).abs()
