@@ -82,9 +82,7 @@ def _refused(error: Exception, argv: list[str], file: str) -> UserError:
         fields = [a[2:].split("=")[0] for a in argv if a.startswith("--config.")]
         named = [f for f in fields if unknown & set(f.split(".")[1:])]
         if not named:
-            old = [f for f in renamed.FIELDS if f.partition(".")[2] in unknown]
-            also = renamed.hint(old[0]) if old else ""
-            return UserError(str(f"config: {error}".splitlines()[0]) + also)
+            return UserError(f"config: {error}".splitlines()[0])
         hint = re.search(r'Did you mean "(\w+)"', str(error))
         hint = f"; did you mean {hint[1]}?" if hint else ""
         hint = renamed.hint(named[0].removeprefix("config.")) or hint

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from redalign_jax import renamed
 from redalign_jax.errors import UserError
 from redalign_jax.fields import shown
 
@@ -71,9 +72,9 @@ def _reason(error: Exception, file: str) -> str:
         re.search(p, text) for p in (r'Key "(\w+)" does not', r'Did you mean "(\w+)"')
     )
     if unknown:
-        text = f"there is no field {unknown[1]!r}" + (
-            f"; did you mean {meant[1]}?" if meant else ""
-        )
+        old = [f for f in renamed.FIELDS if f.partition(".")[2] == unknown[1]]
+        hint = f"; did you mean {meant[1]}?" if meant else ""
+        text = f"there is no field {unknown[1]!r}" + (renamed.hint(old[0]) if old else hint)
     text = (text.splitlines() or [""])[0] or type(error).__name__
     lines = [n for f, n in traceback.walk_tb(error.__traceback__) if f.f_code.co_filename == file]
     return f"{text} (line {lines[-1]})" if lines else text

@@ -16,6 +16,9 @@ FILES = {
     "def get_config():\n    return 3\n": r"get_config\(\) gives 3, which is no experiment",
     "import nothing_there\n": r"No module named 'nothing_there' \(line 1\)",
     "def get_config(:\n": r"invalid syntax \(mine.py, line 1\)",
+    HEAD + LOCKED.replace("train.stepss", "hyper.debias"): (
+        r"there is no field 'debias'; it is called hyper.false_negative_weight now \(line 5\)"
+    ),
     HEAD + LOCKED: r"there is no field 'stepss'; did you mean steps\? \(line 5\)",
 }
 

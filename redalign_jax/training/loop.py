@@ -28,7 +28,7 @@ class TrainSpec(NamedTuple):
         where they are fewer.
       evaluations: equal segments of training, each ended by a look at the validation split.
       shards: devices that share every batch, along the mesh axis `devices.BATCH`.
-      precision: of the products of training, a key of `fields.PRECISIONS`.
+      precision: of the products of training, one of `fields.PRECISIONS`.
     """
 
     steps: int
@@ -129,11 +129,11 @@ def train(
             lambda r: _share(r, plan.shards), (label_rows, pair_rows)
         )
     counts = first + jnp.arange(steps)
-    with products(plan.precision):
+    with _products(plan.precision):
         return jax.lax.scan(body, state, (counts, label_rows, pair_rows))
 
 
-def products(precision: str) -> AbstractContextManager[None]:
+def _products(precision: str) -> AbstractContextManager[None]:
     """Products traced here have this precision; as JAX was told where it is "default"."""
     return nullcontext() if precision == "default" else jax.default_matmul_precision(precision)
 
